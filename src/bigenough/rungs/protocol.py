@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every rung is, and what a fitted one must do.
+
+A ``Rung`` is a recipe; fitting it gives a ``Predictor``, which is all that is ever judged, saved, served or shipped. The
+predictor needs numpy, scipy, tokenizers and onnxruntime only; whatever trained it stays in the rung's own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigenough.task import Examples
+
+__all__ = ["Predictor", "Rung", "Settings", "Trial", "Workbench"]
+
+Settings = Mapping[str, Any]
+"""A rung's choices, JSON values only."""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A fitted model at work.
+
+    ``predict_proba`` is a function of each text alone: the same row gives the same label in any batch, order or thread.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers were learned, here or in pre-training, and are needed to predict."""
+        ...
+
+    @property
+    def n_classes(self) -> int:
+        """The width of ``predict_proba``."""
+        ...
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The (n, n_classes) class probabilities of n texts; each row sums to 1. Takes n = 0 and empty texts."""
+        ...
+
+    def with_temperature(self, temperature: float) -> Self:
+        """The same model with its log-probabilities divided by ``temperature`` (Guo et al. 2017)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the model's files into an existing, empty folder; safetensors, JSON and ONNX only."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, *, threads: int | None = None) -> Self:
+        """The model that ``save`` wrote. ``threads`` bounds its threads; None leaves the library's choice."""
+        ...
+
+
+class Trial(Protocol):
+    """The part of ``optuna.Trial`` that a rung uses to declare what may be searched."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+        ...
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A number from low to high."""
+        ...
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        """A whole number from low to high."""
+        ...
+
+
+@dataclass
+class Workbench:
+    """What a rung may use while it is fitted; everything that is not a pure function of examples and settings.
+
+    Attributes:
+        seed: the only source of randomness.
+        threads: how many threads to use.
+        cache: a folder for downloaded or distilled weights, shared by all studies of a user.
+        offline: never touch the network.
+        memo: features that trials of the same study share (embeddings, tokenised texts); lives in memory only.
+        say: tells the user what is going on: what, and how much of it is done (0 to 1, None if not known).
+    """
+
+    seed: int
+    threads: int
+    cache: Path
+    offline: bool = False
+    memo: dict[Any, Any] = field(default_factory=dict)
+    say: Callable[[str, float | None], None] = lambda what, done: None
+
+
+class Rung(Protocol):
+    """A recipe for doing a task with a model of a given size."""
+
+    name: str
+    version: int
+    """Raised whenever the recipe would give another model; part of the key under which results are kept."""
+    summary: str
+    """One line for the report: what it is."""
+    place: int
+    """Where it stands on the ladder when costs are not measured yet: smaller is cheaper to serve."""
+
+    def weights(self, bench: Workbench) -> Mapping[str, str]:
+        """Pre-trained weights it stands on: name, SHA-256, licence, source; empty for none. Raises WeightsNotFound."""
+        ...
+
+    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
+        """The settings that are tried first: good on most tasks without any search."""
+        ...
+
+    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
+        """Settings from the space that may be searched."""
+        ...
+
+    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Predictor:
+        """Train on all these examples; a pure function of them, the settings and ``bench.seed``."""
+        ...
