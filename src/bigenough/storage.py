@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that are whole or absent, and the hashes that name them.
 
-Everything bigenough keeps goes through here: a file or folder is written beside its place and renamed into it, so that a
-kill at any moment leaves the old state or the new one and never half of either.
+Everything bigenough keeps goes through here: a file or folder is written beside its place and renamed into it, so that
+a kill at any moment leaves the old state or the new one and never half of either.
 """
 
 from __future__ import annotations
@@ -140,5 +140,6 @@ def _say_full(path: Path) -> Iterator[None]:
         if isinstance(error, OutOfDisk) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise OutOfDisk(
-            f"The disk that holds {path.parent} is full. Finished work is kept: free some space and run the same command again."
+            f"The disk that holds {path.parent} is full. Finished work is kept: "
+            "free some space and run the same command again."
         ) from error

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every rung is, and what a fitted one must do.
 
-A ``Rung`` is a recipe; fitting it gives a ``Predictor``, which is all that is ever judged, saved, served or shipped. The
-predictor needs numpy, scipy, tokenizers and onnxruntime only; whatever trained it stays in the rung's own file.
+A ``Rung`` is a recipe; fitting it gives a ``Predictor``, which is all that is ever judged, saved, served or shipped.
+The predictor needs numpy, scipy, tokenizers and onnxruntime only; whatever trained it stays in the rung's own file.
 """
 
 from __future__ import annotations
