@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A specialist over a whole table: the user's columns, with a prediction and its probability beside them."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from bigenough.errors import BadOption, InputError
+from bigenough.progress import Progress, Silence, Step
+from bigenough.specialist import Specialist
+from bigenough.storage import write_bytes
+from bigenough.task.labelled import texts_of
+from bigenough.task.reading import read_table
+
+__all__ = ["predict_table", "write_table"]
+
+ROWS_AT_ONCE = 4096
+ADDED = ("prediction", "probability")
+
+
+def predict_table(
+    model: Specialist, source: Any, *, text: str | None = None, progress: Progress | None = None
+) -> tuple[pl.DataFrame, list[str]]:
+    """The table's own columns plus ``prediction`` and ``probability``, and what was decided on the way.
+
+    Rows without a text keep their place, with neither prediction nor probability.
+
+    Raises:
+        InputError: the table cannot be read, has no column of texts, or already has one of the two columns.
+    """
+    progress = progress or Silence()
+    table = read_table(source)
+    frame = table.frame
+    taken = [name for name in ADDED if name in frame.columns]
+    if taken:
+        raise InputError(
+            f"{table.source} already has the columns {taken}, which would be overwritten. Rename them first."
+        )
+    trained_on = str(model.about.get("text_column", ""))
+    texts, rows, decisions = texts_of(table, text=text or (trained_on if trained_on in frame.columns else None))
+    given = np.array([bool(each.strip()) for each in texts], dtype=bool)
+    notes = [*table.decisions, *decisions]
+    if not given.all():
+        missing = [int(row) for row in rows[~given][:10]]
+        notes.append(f"{int((~given).sum()):,} rows have no text and get no prediction (first rows: {missing}).")
+    label = np.full(len(texts), None, dtype=object)
+    probability = np.full(len(texts), np.nan)
+    positions = np.flatnonzero(given)
+    progress.plan([Step("predicting", 1.0)])
+    progress.start("predicting")
+    for start in range(0, len(positions), ROWS_AT_ONCE):
+        part = positions[start : start + ROWS_AT_ONCE]
+        each = model.predict_proba([texts[i] for i in part])
+        best = each.argmax(axis=1)
+        label[part] = [model.classes[code] for code in best]
+        probability[part] = each[np.arange(len(part)), best]
+        progress.say(f"{start + len(part):,} of {len(positions):,} rows", (start + len(part)) / len(positions))
+    added = pl.DataFrame(
+        {"prediction": pl.Series(label.tolist(), dtype=pl.String), "probability": pl.Series(probability).fill_nan(None)}
+    )
+    return pl.concat([frame, added], how="horizontal"), notes
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table, whole or not at all, in the form that the file's name asks for."""
+    buffer = BytesIO()
+    match path.suffix.lower():
+        case ".csv" | ".txt":
+            frame.write_csv(buffer)
+        case ".tsv" | ".tab":
+            frame.write_csv(buffer, separator="\t")
+        case ".jsonl" | ".ndjson":
+            frame.write_ndjson(buffer)
+        case ".parquet":
+            frame.write_parquet(buffer)
+        case other:
+            raise BadOption(f"{path} ends in {other!r}. The output is written as .csv, .tsv, .jsonl or .parquet.")
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A study's outcome: at most fifteen lines for people, or JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bigenough.quantity import Quantity
+from bigenough.rungs.candidate import Candidate
+from bigenough.storage import read_json
+from bigenough.study import Study
+
+__all__ = ["outcome_json", "outcome_table"]
+
+MOST_ROWS = 8
+MARK = {"passed": "proved", "failed": "not proved", "not tested": "not tested"}
+
+
+def outcome_json(study: Study) -> str:
+    """The whole outcome: the verdict, every candidate's figures, and where things lie."""
+    candidates = {
+        name: {
+            "select": each.record["select"],
+            "settings": each.record["settings"],
+            "evidence": _read(each, "evidence.json"),
+            "performance": _read(each, "performance.json"),
+            "energy": each.record["energy"],
+            "search_seconds": each.record["search_seconds"],
+            "fit_seconds": each.record["fit_seconds"],
+        }
+        for name, each in study.candidates.items()
+    }
+    specialist = study.path / "specialist"
+    return json.dumps(
+        {
+            "study": str(study.path),
+            "verdict": study.verdict.to_json(),
+            "candidates": candidates,
+            "specialist": str(specialist) if specialist.exists() else None,
+            "report": str(study.report),
+        },
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def outcome_table(study: Study) -> str:
+    """The verdict's sentence, a line a candidate, and the paths."""
+    verdict = study.verdict
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in ("rung", f"{verdict.metric} [95 %]", "size", "ms a row", "rows/s", "verdict"):
+        table.add_column(column, justify="left" if column in ("rung", "verdict") else "right", no_wrap=True)
+    said = {each.candidate: MARK[each.decision] for each in verdict.comparisons}
+    for name, candidate in list(study.candidates.items())[:MOST_ROWS]:
+        table.add_row(name, *_figures(candidate, verdict.metric), _role(name, study, said))
+    buffer = StringIO()
+    console = Console(file=buffer, width=100, color_system=None)
+    console.print(table)
+    lines = [line.rstrip() for line in buffer.getvalue().splitlines() if line.strip()]
+    specialist = study.path / "specialist"
+    paths = [f"specialist  {specialist}"] if specialist.exists() else []
+    if (study.path / "label-next.csv").exists():
+        paths.append(f"label next  {study.path / 'label-next.csv'}")
+    return "\n".join([*lines, "", f"{verdict.answer}: {verdict.sentence}", *paths, f"report      {study.report}"])
+
+
+def _figures(candidate: Candidate, metric: str) -> tuple[str, str, str, str]:
+    evidence, speed = _read(candidate, "evidence.json"), _read(candidate, "performance.json")
+    score = "not opened" if evidence is None else _interval(Quantity.from_json(evidence[metric]))
+    if speed is None:
+        return score, f"{candidate.size_bytes / 1e6:.1f} MB", "unknown", "unknown"
+    latency, rows = Quantity.from_json(speed["latency_p50_ms"]), Quantity.from_json(speed["throughput_rows_per_s"])
+    return (
+        score,
+        f"{candidate.size_bytes / 1e6:.1f} MB",
+        "unknown" if latency.value is None else f"{latency.value:.3g}",
+        "unknown" if rows.value is None else f"{rows.value:,.0f}",
+    )
+
+
+def _interval(score: Quantity) -> str:
+    if score.value is None:
+        return "unknown"
+    if score.low is None or score.high is None:
+        return f"{100 * score.value:.1f} %"
+    return f"{100 * score.value:.1f} % [{100 * score.low:.1f}, {100 * score.high:.1f}]"
+
+
+def _role(name: str, study: Study, said: dict[str, str]) -> str:
+    verdict = study.verdict
+    if name == verdict.winner:
+        return "winner" if name in said else "winner, the reference"
+    if name == verdict.reference.name:
+        return "reference"
+    return said.get(name, "left out")
+
+
+def _read(candidate: Candidate, name: str) -> Any:
+    path = candidate.folder / name
+    return read_json(path) if path.exists() else None

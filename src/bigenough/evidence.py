@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evidence: what is measured of a candidate, from its saved files alone, and kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bigenough.measure.energy import EnergyMeter
+from bigenough.measure.performance import measure_performance
+from bigenough.measure.quality import top_confusions
+from bigenough.quantity import Quantity, measured
+from bigenough.rungs.candidate import Candidate, Predictions
+from bigenough.storage import read_json, write_json
+from bigenough.task import Examples, Limits, Task
+from bigenough.verdict import metric_intervals, per_class_intervals
+
+__all__ = ["certify", "describe_quality", "measure", "missed_limits"]
+
+
+def measure(candidate: Candidate, texts: Sequence[str], *, threads: int, meter: EnergyMeter) -> dict[str, Any]:
+    """Speed, memory, energy and determinism of a candidate in fresh processes; found measured, it is read back."""
+    path = candidate.folder / "performance.json"
+    if not path.exists():
+        performance = measure_performance(candidate.model, texts, threads=threads, power=meter.power)
+        write_json(path, performance.to_json())
+    facts: dict[str, Any] = read_json(path)
+    return facts
+
+
+def missed_limits(performance: dict[str, Any], limits: Limits) -> tuple[str, ...]:
+    """A sentence for each hard limit that the measured figures miss; an unknown figure misses its limit."""
+    sentences = []
+    for name, limit in vars(limits).items():
+        if limit is None:
+            continue
+        figure = Quantity.from_json(performance[name])
+        if figure.value is None:
+            sentences.append(f"{name} is unknown, and the limit is {limit:g}")
+        elif figure.value > limit:
+            sentences.append(f"{name} is {figure.value:.4g}, above the limit {limit:g}")
+    return tuple(sentences)
+
+
+def certify(candidate: Candidate, examples: Examples, *, threads: int) -> Predictions:
+    """The candidate's predictions on the certify rows, made by the model as loaded from its files, and kept."""
+    path = candidate.folder / "certify.npz"
+    if not path.exists():
+        probability = candidate.predictor(threads).predict_proba(examples.texts)
+        Predictions.of(examples.labels, probability).save(path)
+    return Predictions.load(path)
+
+
+def describe_quality(
+    candidate: Candidate, predictions: Predictions, examples: Examples, task: Task, *, seed: int
+) -> dict[str, Any]:
+    """Every score on certify with its interval, per class and by confusion; found written, it is read back."""
+    path = candidate.folder / "evidence.json"
+    if path.exists():
+        found: dict[str, Any] = read_json(path)
+        return found
+    gold, predicted = predictions.gold, predictions.predicted
+    intervals = metric_intervals(gold, predicted, predictions.probability, groups=examples.groups, seed=seed)
+    evidence: dict[str, Any] = {
+        name: measured(
+            each.value, _unit(name), f"certify, n = {len(gold):,}; {each.method}", low=each.low, high=each.high
+        ).to_json()
+        for name, each in intervals.items()
+    }
+    evidence["per_class"] = [
+        {"label": label, **each.to_json()}
+        for label, each in zip(task.classes, per_class_intervals(gold, predicted, len(task.classes)), strict=True)
+    ]
+    confusions = top_confusions(gold, predicted, examples.rows, task.classes)
+    evidence["confusions"] = [each.to_json() for each in confusions]
+    write_json(path, evidence)
+    return evidence
+
+
+def _unit(name: str) -> str:
+    return "nats" if name == "log_loss" else ""

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything a user may choose about a study, checked before any work starts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from bigenough.errors import BadOption
+from bigenough.task import Limits, MetricName
+
+__all__ = ["DEFAULT_MARGIN_POINTS", "Options", "OrderBy", "SearchMode"]
+
+SearchMode = Literal["down", "up"]
+OrderBy = Literal["size", "latency"]
+
+DEFAULT_MARGIN_POINTS = 1.5
+
+
+@dataclass(frozen=True)
+class Options:
+    """The choices of one study.
+
+    Attributes:
+        text: the column with the texts; guessed when None.
+        label: the column with the gold labels; guessed when None.
+        group: a column whose rows must stay together (customer, document), so that certify asks about unseen ones.
+        time: a column to sort by; the latest rows certify.
+        metric: what the verdict is about.
+        margin: how many points below the reference still count as good enough; 1.5 against a rung, 0 against a bar.
+        alpha: the promised chance of crowning any candidate that is not good enough.
+        against: the reference: "best" (the best rung on select) or a rung's name.
+        bar: an absolute reference from 0 to 1, in place of ``against``.
+        limits: hard requirements.
+        search: "down" fits every rung and tests from the largest nominee down; "up" climbs to the first proof.
+        order_by: what "smaller" means: bytes on disk, or the measured median latency of one row.
+        rungs: the rungs to race; every one that is installed when None.
+        trials: settings tried per rung.
+        minutes: training time spent on one rung's search before it stops trying.
+        seed: the only source of randomness.
+        threads: threads for fitting and predicting; None takes the cores of this machine.
+        offline: never touch the network.
+        country: three-letter ISO code whose grid turns energy into CO2e; None takes the world's average.
+    """
+
+    text: str | None = None
+    label: str | None = None
+    group: str | None = None
+    time: str | None = None
+    metric: MetricName = "accuracy"
+    margin: float | None = None
+    alpha: float = 0.05
+    against: str = "best"
+    bar: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    search: SearchMode = "down"
+    order_by: OrderBy = "size"
+    rungs: tuple[str, ...] | None = None
+    trials: int = 8
+    minutes: float = 5.0
+    seed: int = 0
+    threads: int | None = None
+    offline: bool = False
+    country: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("metric", MetricName), ("search", SearchMode), ("order_by", OrderBy)):
+            if getattr(self, name) not in get_args(allowed):
+                raise BadOption(f"{name} must be one of {list(get_args(allowed))}. Got {getattr(self, name)!r}.")
+        if self.bar is not None and not 0 < self.bar < 1:
+            hint = f" {self.bar:g} % is written {self.bar / 100:g}." if 1 < self.bar <= 100 else ""
+            raise BadOption(f"The bar must lie between 0 and 1. Got {self.bar:g}.{hint}")
+        if self.bar is not None and self.against != "best":
+            raise BadOption(f"Choose one reference: the bar {self.bar:g} or the rung {self.against!r}.")
+        if self.margin is not None and not 0 <= self.margin < 100:
+            raise BadOption(f"The margin is in points, from 0 to below 100. Got {self.margin:g}.")
+        if not 0 < self.alpha < 0.5:
+            raise BadOption(f"alpha must lie between 0 and 0.5. Got {self.alpha:g}.")
+        if self.trials < 1:
+            raise BadOption(f"At least one setting has to be tried per rung. Got trials={self.trials}.")
+        if not self.minutes > 0:
+            raise BadOption(f"The search budget in minutes must be above zero. Got {self.minutes:g}.")
+        if self.threads is not None and self.threads < 1:
+            raise BadOption(f"The number of threads must be at least 1. Got {self.threads}.")
+        if self.search == "up" and self.bar is None and self.against == "best":
+            raise BadOption(
+                "Climbing (search='up') stops at the first rung that is good enough, so its reference must be known "
+                "without fitting every rung. Give a bar, as in bar=0.9, or a rung, as in against='frozen'."
+            )
+        if self.search == "up" and self.order_by == "latency":
+            raise BadOption(
+                "Climbing (search='up') goes by the ladder's order; order_by='latency' needs search='down'."
+            )
+
+    @property
+    def margin_fraction(self) -> float:
+        """The margin as a fraction, with its default: 1.5 points against a rung, 0 against a bar."""
+        if self.margin is not None:
+            return self.margin / 100
+        return 0.0 if self.bar is not None else DEFAULT_MARGIN_POINTS / 100
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as plain JSON values."""
+        return {**asdict(self), "rungs": None if self.rungs is None else list(self.rungs)}

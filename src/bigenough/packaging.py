@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a verdict to things a user takes away: the specialist's folder, and the rows to label next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any
+
+import polars as pl
+
+from bigenough.job import Job
+from bigenough.quantity import Quantity
+from bigenough.rungs.candidate import Candidate
+from bigenough.specialist.artefact import Judgement, pack
+from bigenough.storage import write_text
+from bigenough.study_folder import StudyFolder
+from bigenough.task.labelled import texts_of
+from bigenough.task.reading import read_table
+from bigenough.verdict import Verdict, next_rows
+
+__all__ = ["package", "write_next_rows"]
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
+LEARNING_ROWS = 50
+PROOF_ROWS_UNKNOWN = 200
+
+
+def package(folder: StudyFolder, candidates: Mapping[str, Candidate], job: Job, *, threads: int) -> None:
+    """Pack the winner, or the safe choice while nothing is proved; pack nothing when there is neither."""
+    verdict = folder.read("verdict.json")
+    chosen = verdict["winner"] or verdict["safe_choice"]
+    if chosen is None or (folder.specialist / "specialist.json").exists():
+        return
+    candidate = candidates[chosen]
+    judged = candidate.predictions("certify")
+    pack(
+        folder.specialist,
+        model=candidate.model,
+        judgement=_judgement(folder, candidate, verdict, job, threads),
+        texts=job.certify.texts,
+        predicted=judged.predicted,
+        probability=judged.probability,
+    )
+
+
+def _judgement(
+    folder: StudyFolder, candidate: Candidate, verdict: Mapping[str, Any], job: Job, threads: int
+) -> Judgement:
+    facts, record = folder.read("study.json"), candidate.record
+    evidence = folder.read(f"candidates/{candidate.folder.name}/evidence.json")
+    return Judgement(
+        task=job.task,
+        candidate=candidate.name,
+        rung=candidate.rung,
+        summary=record["summary"],
+        settings=record["settings"],
+        created=facts["created"],
+        study=facts["key"],
+        bigenough=facts["bigenough"],
+        sentence=verdict["sentence"],
+        answer=verdict["answer"],
+        scores={name: Quantity.from_json(evidence[name]) for name in SCORES},
+        performance=folder.read(f"candidates/{candidate.folder.name}/performance.json"),
+        energy=record["energy"],
+        per_class=evidence["per_class"],
+        confusions=evidence["confusions"],
+        machine=facts["machine"],
+        packages=facts["packages"],
+        splits={name: len(getattr(job.splits, name)) for name in ("fit", "select", "certify")},
+        text_column=job.read.text,
+        label_column=job.read.label,
+        languages=folder.read("audit.json")["languages"],
+        weights=record["weights"],
+        source=job.read.source,
+        limits_of_proof=[each["words"] for each in verdict["comparisons"] if each["decision"] != "passed"],
+        threads=threads,
+    )
+
+
+def write_next_rows(
+    folder: StudyFolder, candidates: Mapping[str, Candidate], verdict: Verdict, unlabelled: Any, job: Job, *, seed: int
+) -> None:
+    """Write label-next.csv: which unlabelled rows would decide the verdict, and which would teach the models most."""
+    table = read_table(unlabelled)
+    texts, rows, _ = texts_of(table, text=job.read.text if job.read.text in table.frame.columns else None)
+    learners = {name: each for name, each in candidates.items() if each.record["place"] > 0} or dict(candidates)
+    probabilities = {name: each.predictor(None).predict_proba(texts) for name, each in learners.items()}
+    needed = verdict.rows_needed
+    proof = PROOF_ROWS_UNKNOWN if needed is None else needed.more
+    chosen = next_rows(probabilities, proof=min(proof, len(texts)), learning=min(LEARNING_ROWS, len(texts)), seed=seed)
+    buffer = StringIO()
+    pl.DataFrame(
+        {
+            "row": [int(rows[each.position]) for each in chosen],
+            "purpose": [each.purpose for each in chosen],
+            "reason": [each.reason for each in chosen],
+            "text": [texts[each.position] for each in chosen],
+        },
+        schema={"row": pl.Int64, "purpose": pl.String, "reason": pl.String, "text": pl.String},
+    ).write_csv(buffer)
+    write_text(folder.path / "label-next.csv", buffer.getvalue())

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The race: rungs become candidates, candidates are nominated, certify is opened once, and the verdict falls.
+
+Two ways, one promise. ``race`` fits every rung and tests from the most expensive nominee down, all at α; ``climb`` fits
+from the cheapest rung up, tests each at its share of α, and stops at the first that is good enough, so that the costly
+rungs need not be fitted at all. Whatever one rung fails at, the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bigenough import evidence
+from bigenough.errors import BadOption, BigEnoughError, InputError, OutOfDisk, RungFailed
+from bigenough.job import Job
+from bigenough.measure.energy import EnergyMeter
+from bigenough.options import Options
+from bigenough.progress import Progress
+from bigenough.rungs.candidate import Budget, Candidate, candidate_key, make_candidate
+from bigenough.rungs.protocol import Rung, Workbench
+from bigenough.rungs.search import FitMemory
+from bigenough.study_folder import StudyFolder
+from bigenough.verdict import Bar, LeftOut, Nominee, Reference, Verdict, decide
+from bigenough.verdict.nomination import Contender, Nomination, nominate
+
+__all__ = ["Race"]
+
+
+@dataclass(frozen=True)
+class Race:
+    """One study's rungs on their way to a verdict; all it knows is on disk, so it can be run again after a kill."""
+
+    folder: StudyFolder
+    job: Job
+    options: Options
+    bench: Workbench
+    meter: EnergyMeter
+    progress: Progress
+
+    def race(self, rungs: Sequence[Rung]) -> Verdict:
+        """Fit every rung, write the nomination down, open certify, test from the most expensive nominee down."""
+        candidates, failures = self._fit_all(rungs)
+        nomination = self._nominate(candidates, failures)
+        self.progress.start("certify")
+        opened = {name: self._open(candidate) for name, candidate in candidates.items()}
+        nominees = [opened[name] for name in nomination.nominees]
+        return self._decide(nominees, self._reference(nomination, candidates), nomination)
+
+    def climb(self, rungs: Sequence[Rung]) -> Verdict:
+        """Fit from the cheapest rung up, test each at its share of α, stop at the first that is good enough."""
+        named = [rung for rung in rungs if rung.name == self.options.against]
+        ladder = [rung for rung in rungs if rung.name != self.options.against]
+        reference = self._fit_all(named)[0] if named else {}
+        within = all(not self._missed(each) for each in reference.values()) and bool(reference)
+        planned = Nomination(next(iter(reference), None), within, tuple(rung.name for rung in ladder))
+        if not self.folder.has("plan.json"):
+            self._write_plan(planned, [])
+        opponent = self._reference(planned, reference)
+        nominees: list[Nominee] = []
+        left_out: list[LeftOut] = []
+        verdict: Verdict | None = None
+        for rung, made in self._fitted(ladder):
+            missed = made.reason if isinstance(made, LeftOut) else "; ".join(self._missed(made))
+            if isinstance(made, LeftOut) or missed:
+                left_out.append(LeftOut(rung.name, missed))
+                continue
+            nominees.append(self._open(made))
+            so_far = Nomination(planned.reference, within, planned.nominees, tuple(left_out))
+            verdict = self._decide(nominees, opponent, so_far)
+            if verdict.answer == "proved":
+                return verdict
+        return self._decide(
+            nominees, opponent, Nomination(planned.reference, within, planned.nominees, tuple(left_out))
+        )
+
+    def _fit_all(self, rungs: Sequence[Rung]) -> tuple[dict[str, Candidate], list[LeftOut]]:
+        candidates: dict[str, Candidate] = {}
+        failures: list[LeftOut] = []
+        for rung, made in self._fitted(rungs):
+            if isinstance(made, LeftOut):
+                failures.append(made)
+            else:
+                candidates[rung.name] = made
+        if not candidates:
+            reasons = " ".join(f"{each.candidate} {each.reason}." for each in failures)
+            raise RungFailed(f"No rung could be fitted: {reasons}")
+        return candidates, failures
+
+    def _fitted(self, rungs: Sequence[Rung]) -> Iterator[tuple[Rung, Candidate | LeftOut]]:
+        """Each rung fitted and measured when it is asked for; a failure costs that rung only."""
+        for rung in rungs:
+            self.progress.start(rung.name)
+            made: Candidate | LeftOut
+            try:
+                made = self._fit_one(rung)
+            except (InputError, OutOfDisk):
+                raise
+            except (BigEnoughError, MemoryError, ArithmeticError, RuntimeError, ValueError, OSError) as error:
+                reason = f"could not be fitted ({type(error).__name__}: {error})"
+                self.progress.note(f"{rung.name} {reason} and is left out.")
+                made = LeftOut(rung.name, reason)
+            yield rung, made
+
+    def _fit_one(self, rung: Rung) -> Candidate:
+        options = self.options
+        budget = Budget(options.trials, options.minutes)
+        key = candidate_key(rung, self.job.key, self.job.task, budget, rung.weights(self.bench), options.seed)
+        candidate = make_candidate(
+            rung, self.folder.candidates / f"{rung.name}-{key}",
+            fit=self.job.fit, select=self.job.select, task=self.job.task, budget=budget,
+            bench=self.bench, meter=self.meter.metered, memory=FitMemory(self.folder.path / "fits" / key),
+        )  # fmt: skip
+        self.progress.say("measuring speed and memory in a fresh process")
+        self._performance(candidate)
+        return candidate
+
+    def _nominate(self, candidates: Mapping[str, Candidate], failures: Sequence[LeftOut]) -> Nomination:
+        """Settle who is tested before certify is opened; once written down, it stands."""
+        if not self.folder.has("plan.json"):
+            against = None if self.options.bar is not None else self.options.against
+            if against not in (None, "best") and against not in candidates:
+                raise BadOption(f"The reference {against!r} is not among the fitted rungs {sorted(candidates)}.")
+            nomination = nominate([self._contender(each) for each in candidates.values()], against=against)
+            self._write_plan(nomination, failures)
+        return Nomination.from_json(self.folder.read("plan.json"))
+
+    def _contender(self, candidate: Candidate) -> Contender:
+        cost = float(candidate.size_bytes)
+        if self.options.order_by == "latency":
+            cost = float(self._performance(candidate)["latency_p50_ms"]["value"])
+        score = candidate.record["select"][self.options.metric]
+        return Contender(candidate.name, cost, score, self._missed(candidate))
+
+    def _write_plan(self, nomination: Nomination, failures: Sequence[LeftOut]) -> None:
+        options = self.options
+        content = nomination.to_json()
+        content["left_out"] += [{"candidate": each.candidate, "reason": each.reason} for each in failures]
+        settled = {
+            "metric": options.metric,
+            "margin": options.margin_fraction,
+            "alpha": options.alpha,
+            "mode": options.search,
+            "order_by": options.order_by,
+            "bar": options.bar,
+        }
+        self.folder.write("plan.json", {**settled, **content})
+
+    def _open(self, candidate: Candidate) -> Nominee:
+        """Let a candidate meet the certify rows, and keep what it said of each."""
+        self.progress.say(f"{candidate.name} on the certify rows")
+        predictions = evidence.certify(candidate, self.job.certify, threads=self.bench.threads)
+        evidence.describe_quality(candidate, predictions, self.job.certify, self.job.task, seed=self.options.seed)
+        return Nominee(candidate.name, candidate.size_bytes, predictions.predicted)
+
+    def _reference(self, nomination: Nomination, candidates: Mapping[str, Candidate]) -> Reference | Bar:
+        if nomination.reference is None:
+            return Bar(float(self.options.bar or 0.0))
+        opened = self._open(candidates[nomination.reference])
+        return Reference(
+            opened.name, opened.predicted, opened.size_bytes,
+            within_limits=nomination.reference_within_limits,
+            chosen="best" if self.options.against == "best" else "named",
+        )  # fmt: skip
+
+    def _decide(self, nominees: Sequence[Nominee], reference: Reference | Bar, nomination: Nomination) -> Verdict:
+        options = self.options
+        return decide(
+            self.job.certify.labels, nominees, reference,
+            metric=options.metric, margin=options.margin_fraction, alpha=options.alpha, mode=options.search,
+            groups=self.job.certify.groups, left_out=nomination.left_out, seed=options.seed,
+            order_by="size_bytes" if options.order_by == "size" else "latency",
+            planned=len(nomination.nominees),
+        )  # fmt: skip
+
+    def _performance(self, candidate: Candidate) -> dict[str, Any]:
+        texts = self.job.select.texts
+        return evidence.measure(candidate, texts, threads=self.bench.threads, meter=self.meter)
+
+    def _missed(self, candidate: Candidate) -> tuple[str, ...]:
+        return evidence.missed_limits(self._performance(candidate), self.options.limits)

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A rung fitted to a task, on disk: searched, calibrated, refitted, saved, and from then on judged only from its files.
+
+The order matters and is the first rule of a verdict. Settings are chosen by fitting on fit and scoring on select; the
+temperature is fitted on those same select predictions; then the model is fitted once more on fit and select together.
+The certify split is not an argument of anything in this module.
+"""
+
+from __future__ import annotations
+
+import inspect
+import platform
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+import bigenough
+from bigenough.rungs.calibration import fit_temperature, temper
+from bigenough.rungs.predictors import load_predictor
+from bigenough.rungs.protocol import Predictor, Rung, Workbench
+from bigenough.rungs.search import FitMemory, learning_curve, search
+from bigenough.storage import atomic_folder, content_hash, file_hashes, read_json, sha256_file, write_bytes, write_json
+from bigenough.task import Examples, Task
+from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_error, log_loss, macro_f1
+
+__all__ = ["Budget", "Candidate", "Meter", "Predictions", "candidate_key", "make_candidate"]
+
+CODE_PACKAGES = ("rungs", "models", "task/metrics.py")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "onnxruntime", "tokenizers", "optuna")
+
+
+class Reading(Protocol):
+    """Energy counted while a block ran, as JSON values."""
+
+    def to_json(self) -> Mapping[str, Any]:
+        """``wh`` and ``co2e_g``, each with its provenance."""
+        ...
+
+
+Meter = Callable[[], AbstractContextManager[Reading]]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much searching one rung gets."""
+
+    trials: int
+    minutes: float
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What one model said about n rows.
+
+    Attributes:
+        gold: (n,) codes.
+        predicted: (n,) codes.
+        probability: (n, k) class probabilities.
+    """
+
+    gold: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probability: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, gold: NDArray[np.int64], probability: NDArray[np.float64]) -> Predictions:
+        """The predictions that these probabilities make: the most likely class, the first on a tie."""
+        return cls(gold, probability.argmax(axis=1).astype(np.int64), probability)
+
+    def save(self, path: Path) -> None:
+        """Write them as one .npz file, without pickle."""
+        buffer = BytesIO()
+        np.savez_compressed(buffer, gold=self.gold, predicted=self.predicted, probability=self.probability)
+        write_bytes(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(arrays["gold"], arrays["predicted"], arrays["probability"])
+
+    def scores(self) -> dict[str, float]:
+        """Every score of these predictions, without intervals."""
+        return {
+            "accuracy": accuracy(self.gold, self.predicted),
+            "balanced_accuracy": balanced_accuracy(self.gold, self.predicted),
+            "macro_f1": macro_f1(self.gold, self.predicted),
+            "log_loss": log_loss(self.gold, self.probability),
+            "calibration_error": calibration_error(self.gold, self.probability),
+        }
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fitted rung in its folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Its name in the study."""
+        return str(self.record["name"])
+
+    @property
+    def model(self) -> Path:
+        """The predictor's own files: what is measured, judged and shipped."""
+        return self.folder / "model"
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The content of candidate.json."""
+        record: dict[str, Any] = read_json(self.folder / "candidate.json")
+        return record
+
+    @property
+    def rung(self) -> str:
+        """The rung it was made by."""
+        return str(self.record["rung"])
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the model's files on disk."""
+        return int(self.record["size_bytes"])
+
+    def predictor(self, threads: int | None) -> Predictor:
+        """The model, loaded from its files."""
+        return load_predictor(self.model, threads=threads)
+
+    def predictions(self, split: str) -> Predictions:
+        """Its stored predictions on "select" (before the refit) or "certify"."""
+        return Predictions.load(self.folder / f"{split}.npz")
+
+    def has(self, name: str) -> bool:
+        """Whether one of its files was finished."""
+        return (self.folder / name).exists()
+
+
+def candidate_key(rung: Rung, data: str, task: Task, budget: Budget, weights: Mapping[str, str], seed: int) -> str:
+    """The hash of everything that decides what a rung becomes: data, task, settings to search, weights and code."""
+    source = inspect.getsourcefile(type(rung))
+    return content_hash(
+        {
+            "rung": rung.name,
+            "version": rung.version,
+            "data": data,
+            "metric": task.metric,
+            "budget": [budget.trials, budget.minutes],
+            "weights": dict(weights),
+            "seed": seed,
+            "code": _code_hash(),
+            "recipe": sha256_file(Path(source)) if source else "",
+            "libraries": {name: version(name) for name in LIBRARIES},
+            "machine": platform.machine(),
+        }
+    )
+
+
+def _code_hash() -> str:
+    root = Path(bigenough.__file__).parent
+    files: list[Path] = []
+    for part in CODE_PACKAGES:
+        path = root / part
+        files += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    return content_hash([[path.relative_to(root).as_posix(), sha256_file(path)] for path in files])
+
+
+def make_candidate(
+    rung: Rung,
+    folder: Path,
+    *,
+    fit: Examples,
+    select: Examples,
+    task: Task,
+    budget: Budget,
+    bench: Workbench,
+    meter: Meter,
+    memory: FitMemory,
+) -> Candidate:
+    """Search, calibrate, refit and save one rung into ``folder``; found whole, it is returned as it is.
+
+    A kill at any moment leaves no half-made candidate, and the fits that were finished are found in ``memory``.
+    """
+    if (folder / "candidate.json").exists():
+        return Candidate(folder)
+    n_classes = len(task.classes)
+    weights = rung.weights(bench)
+    with meter() as reading:
+        found = search(
+            rung, fit, select, n_classes, task.metric,
+            trials=budget.trials, minutes=budget.minutes, bench=bench, memory=memory,
+        )  # fmt: skip
+        temperature = fit_temperature(found.select_probability, select.labels)
+        bench.say("learning curve", None)
+        curve = learning_curve(
+            rung, found.settings, fit, select, n_classes, task.metric,
+            bench=bench, full_score=found.score, memory=memory,
+        )  # fmt: skip
+        bench.say("fitting on fit and select", None)
+        began = time.monotonic()
+        both = _joined(fit, select)
+        predictor = rung.fit(both, n_classes, found.settings, bench).with_temperature(temperature)
+        fit_seconds = time.monotonic() - began
+    select_predictions = Predictions.of(select.labels, temper(found.select_probability, temperature))
+    with atomic_folder(folder) as scratch:
+        (scratch / "model").mkdir()
+        predictor.save(scratch / "model")
+        files = file_hashes(scratch / "model")
+        select_predictions.save(scratch / "select.npz")
+        write_json(
+            scratch / "candidate.json",
+            {
+                "name": rung.name,
+                "rung": rung.name,
+                "version": rung.version,
+                "summary": rung.summary,
+                "place": rung.place,
+                "settings": dict(found.settings),
+                "trials": [trial.to_json() for trial in found.trials],
+                "select": select_predictions.scores(),
+                "learning_curve": [point.to_json() for point in curve],
+                "temperature": temperature,
+                "n_parameters": predictor.n_parameters,
+                "size_bytes": sum(int(facts["bytes"]) for facts in files.values()),
+                "files": files,
+                "weights": dict(weights),
+                "fit_rows": len(both),
+                "fit_seconds": fit_seconds,
+                "search_seconds": found.seconds,
+                "energy": dict(reading.to_json()),
+            },
+        )
+    return Candidate(folder)
+
+
+def _joined(fit: Examples, select: Examples) -> Examples:
+    groups = None
+    if fit.groups is not None and select.groups is not None:
+        groups = np.concatenate([fit.groups, select.groups])
+    return Examples(
+        [*fit.texts, *select.texts],
+        np.concatenate([fit.labels, select.labels]),
+        np.concatenate([fit.rows, select.rows]),
+        groups,
+    )

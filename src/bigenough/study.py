@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The story of a study: read, split, audit, fit each rung, measure, nominate, certify, decide, package, tell.
+
+``_Run.tell`` is that story, top to bottom. Every step keeps its result in the study's folder the moment it is finished,
+so that the same command after a kill takes up where the work was left. Certify is opened in one place, after the
+nomination has been written down.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigenough.errors import BadOption, InputError
+from bigenough.job import Job, read_job
+from bigenough.measure.energy import EnergyMeter
+from bigenough.options import Options
+from bigenough.packaging import package, write_next_rows
+from bigenough.progress import Progress, Silence, Step
+from bigenough.race import Race
+from bigenough.report import write_report
+from bigenough.rungs.candidate import Candidate
+from bigenough.rungs.protocol import Rung, Workbench
+from bigenough.rungs.registry import find_rungs
+from bigenough.study_folder import StudyFolder
+from bigenough.task import Limits
+from bigenough.task.audit import audit
+from bigenough.verdict import Verdict
+
+if TYPE_CHECKING:
+    from bigenough.specialist import Specialist
+
+__all__ = ["Study", "fit"]
+
+
+def fit(
+    data: Any,
+    label: str | None = None,
+    *,
+    text: str | None = None,
+    test: Any = None,
+    unlabelled: Any = None,
+    out: str | Path | None = None,
+    name: str | None = None,
+    limits: Limits | Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Study:
+    """Race the ladder on a table of examples and settle which is the smallest model that is good enough.
+
+    Args:
+        data: a CSV, TSV, JSONL or Parquet file, a Hugging Face datasets folder, or a pandas or polars frame.
+        label: the column with the gold labels; guessed, and the guess explained, when None.
+        text: the column with the texts; guessed when None.
+        test: an official test set, in any of the same forms; it becomes certify, whole.
+        unlabelled: texts without labels, to say which rows to label next when the answer is not "proved".
+        out: the study's folder, by default ``studies/<name>-<hash>``; a study in it is resumed, never overwritten.
+        name: what to call the task; by default the file's name.
+        limits: hard requirements, as in ``{"latency_p95_ms": 5, "size_mb": 20}``.
+        progress: told what is going on.
+        **options: the fields of ``bigenough.options.Options``: metric, margin, against, bar, group, time, seed, ...
+
+    Returns:
+        The finished study.
+
+    Raises:
+        InputError: the table or the options cannot be used; nothing was started.
+        StudyMismatch: ``out`` holds something else, or another process works on it.
+        OutOfDisk: finished work is kept; the same call goes on from there.
+    """
+    progress = progress or Silence()
+    choices = _options(text=text, label=label, limits=_limits(limits), **options)
+    progress.start("reading")
+    job = read_job(data, test, choices, name)
+    folder = StudyFolder(Path(out) if out is not None else Path("studies") / f"{job.task.name}-{job.key}")
+    with folder.lock():
+        folder.open(job.identity(choices), job.facts(choices))
+        _Run(folder, job, choices, progress, unlabelled).tell()
+    return Study(folder.path)
+
+
+def _limits(given: Limits | Mapping[str, float] | None) -> Limits:
+    if given is None or isinstance(given, Limits):
+        return given or Limits()
+    known = Limits.__dataclass_fields__
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise BadOption(f"Unknown limits {unknown}. The limits are {list(known)}.")
+    return Limits(**given)
+
+
+def _options(**given: Any) -> Options:
+    known = Options.__dataclass_fields__
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise BadOption(f"Unknown options {unknown}. The options are {sorted(known)}.")
+    return Options(**given)
+
+
+@dataclass
+class _Run:
+    """One telling of the story."""
+
+    folder: StudyFolder
+    job: Job
+    options: Options
+    progress: Progress
+    unlabelled: Any
+
+    def tell(self) -> None:
+        """Do whatever is not done yet."""
+        if self.folder.has("verdict.json"):
+            self._finish()
+            return
+        for sentence in self.job.decisions:
+            self.progress.note(sentence)
+        rungs = find_rungs(self.options.rungs, report=self.progress.note)
+        self._plan_steps(rungs)
+        self._audit()
+        race = Race(self.folder, self.job, self.options, self.bench, EnergyMeter(self.options.country), self.progress)
+        verdict = race.climb(rungs) if self.options.search == "up" else race.race(rungs)
+        self.folder.write("verdict.json", verdict.to_json())
+        self._finish()
+
+    def _plan_steps(self, rungs: list[Rung]) -> None:
+        work = [Step(rung.name, 1.0 if rung.place == 0 else 10.0) for rung in rungs]
+        self.progress.plan([Step("reading", 1), Step("audit", 2), *work, Step("certify", 2), Step("packaging", 2)])
+
+    def _audit(self) -> None:
+        if self.folder.has("audit.json"):
+            return
+        self.progress.start("audit")
+        job = self.job
+        self.folder.write_data(job.examples, job.task.classes, job.splits)
+        found = audit(
+            job.examples, job.task.classes, job.splits,
+            seed=self.options.seed, threads=self.threads, decisions=job.splits.decisions, say=self.progress.say,
+        )  # fmt: skip
+        self.folder.write("audit.json", found.to_json())
+
+    def _finish(self) -> None:
+        """Package what the verdict names, say what to label next, write the page."""
+        self.progress.start("packaging")
+        study = Study(self.folder.path)
+        package(self.folder, study.candidates, self.job, threads=self.threads)
+        if self.unlabelled is not None and study.verdict.answer != "proved":
+            self.progress.say("which rows to label next")
+            write_next_rows(
+                self.folder, study.candidates, study.verdict, self.unlabelled, self.job, seed=self.options.seed
+            )
+        self.progress.say("the report")
+        write_report(self.folder.path)
+
+    @cached_property
+    def threads(self) -> int:
+        return self.options.threads or len(os.sched_getaffinity(0))
+
+    @cached_property
+    def bench(self) -> Workbench:
+        offline = self.options.offline or os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
+        home = os.environ.get("BIGENOUGH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "bigenough"
+        return Workbench(
+            seed=self.options.seed, threads=self.threads, cache=Path(home).expanduser(), offline=offline,
+            say=self.progress.say,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Study:
+    """A finished study: what was decided, on what evidence, and the model that came of it.
+
+    Attributes:
+        path: the study's folder.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if not (self.path / "verdict.json").exists():
+            raise InputError(f"{self.path} holds no finished study (no verdict.json). Run the fit command on it again.")
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What was decided."""
+        return Verdict.from_json(StudyFolder(self.path).read("verdict.json"))
+
+    @cached_property
+    def candidates(self) -> dict[str, Candidate]:
+        """The fitted rungs by name, smallest first."""
+        folders = [each.parent for each in StudyFolder(self.path).candidates.glob("*/candidate.json")]
+        made = sorted((Candidate(folder) for folder in folders), key=lambda each: each.size_bytes)
+        return {each.name: each for each in made}
+
+    @cached_property
+    def specialist(self) -> Specialist:
+        """The packaged winner, or the safe choice while nothing smaller is proved."""
+        from bigenough.specialist import load
+
+        if not StudyFolder(self.path).specialist.exists():
+            raise InputError(f"{self.path} packaged no model: {self.verdict.sentence}")
+        return load(StudyFolder(self.path).specialist)
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return StudyFolder(self.path).report
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.path)!r}: {self.verdict.sentence})"

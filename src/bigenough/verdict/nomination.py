@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is tested, against whom and in which order: settled on select, before certify is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Contender", "LeftOutReason", "Nomination", "nominate"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A candidate as it stands before certify is opened.
+
+    Attributes:
+        name: the candidate.
+        cost: what it costs to serve, in any unit that all contenders share (bytes on disk, or milliseconds a row).
+        select_score: its score on select.
+        missed_limits: a sentence for each hard limit that it misses.
+    """
+
+    name: str
+    cost: float
+    select_score: float
+    missed_limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOutReason:
+    """A candidate that is not tested, and why."""
+
+    candidate: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Nomination:
+    """The tests that will be made, in order.
+
+    Attributes:
+        reference: the candidate that the others must not be worse than; None against an absolute bar.
+        reference_within_limits: whether the reference could itself be shipped.
+        nominees: names in testing order, the most expensive first.
+        left_out: the others, each with the reason.
+    """
+
+    reference: str | None
+    reference_within_limits: bool
+    nominees: tuple[str, ...]
+    left_out: tuple[LeftOutReason, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The nomination as plain JSON values."""
+        return {
+            "reference": self.reference,
+            "reference_within_limits": self.reference_within_limits,
+            "nominees": list(self.nominees),
+            "left_out": [{"candidate": each.candidate, "reason": each.reason} for each in self.left_out],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Nomination:
+        """Read what ``to_json`` wrote."""
+        left_out = tuple(LeftOutReason(each["candidate"], each["reason"]) for each in data["left_out"])
+        return cls(data["reference"], data["reference_within_limits"], tuple(data["nominees"]), left_out)
+
+
+def nominate(contenders: Sequence[Contender], *, against: str | None) -> Nomination:
+    """Choose the reference and order the nominees by what is known from select alone.
+
+    ``against`` is "best" (the best on select; of equals the cheapest), a candidate's name, or None for an absolute bar.
+    Nominees are the candidates that are cheaper than the reference, meet every limit, and lie on the frontier: no
+    candidate that costs as little or less is as good on select. Since the frontier falls as cost falls, the fixed
+    sequence (Maurer, Hothorn & Lehmacher 1995) goes from the likeliest to pass to the least likely; any order that is
+    fixed before certify is opened keeps its error.
+
+    Raises:
+        KeyError: ``against`` names no contender.
+
+    Example:
+        >>> small, mid, big = Contender("linear", 3, 0.88), Contender("static", 9, 0.85), Contender("frozen", 90, 0.93)
+        >>> nominate([small, mid, big], against="best").nominees
+        ('linear',)
+    """
+    by_name = {each.name: each for each in contenders}
+    reference = None
+    if against == "best":
+        reference = max(contenders, key=lambda each: (each.select_score, -each.cost))
+    elif against is not None:
+        reference = by_name[against]
+    chosen: list[Contender] = []
+    left_out: list[LeftOutReason] = []
+    for each in sorted(contenders, key=lambda each: (each.cost, -each.select_score)):
+        if reference is not None and each.name == reference.name:
+            continue
+        reason = _why_left_out(each, reference, chosen)
+        if reason is None:
+            chosen.append(each)
+        else:
+            left_out.append(LeftOutReason(each.name, reason))
+    within = reference is not None and not reference.missed_limits
+    if reference is not None and reference.missed_limits:
+        left_out.append(LeftOutReason(reference.name, "; ".join(reference.missed_limits)))
+    return Nomination(
+        None if reference is None else reference.name,
+        within,
+        tuple(each.name for each in reversed(chosen)),
+        tuple(left_out),
+    )
+
+
+def _why_left_out(each: Contender, reference: Contender | None, cheaper: Sequence[Contender]) -> str | None:
+    if each.missed_limits:
+        return "; ".join(each.missed_limits)
+    if reference is not None and each.cost >= reference.cost:
+        return f"costs as much to serve as the reference {reference.name} or more, and was not better on select"
+    better = [other for other in cheaper if other.select_score >= each.select_score]
+    if better:
+        best = max(better, key=lambda other: other.select_score)
+        return f"{best.name} costs less to serve and was as good on select"
+    return None
