@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bigenough import evidence
-from bigenough.errors import BadOption, BigEnoughError, InputError, OutOfDisk, RungFailed
+from bigenough.errors import BigEnoughError, InputError, OutOfDisk, RungFailed
 from bigenough.job import Job
 from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
@@ -121,7 +121,8 @@ class Race:
         if not self.folder.has("plan.json"):
             against = None if self.options.bar is not None else self.options.against
             if against not in (None, "best") and against not in candidates:
-                raise BadOption(f"The reference {against!r} is not among the fitted rungs {sorted(candidates)}.")
+                reasons = [each.reason for each in failures if each.candidate == against]
+                raise RungFailed(f"The reference {against!r} {''.join(reasons)}, so there is nothing to compare with.")
             nomination = nominate([self._contender(each) for each in candidates.values()], against=against)
             self._write_plan(nomination, failures)
         return Nomination.from_json(self.folder.read("plan.json"))

@@ -119,12 +119,18 @@ class _Run:
         for sentence in self.job.decisions:
             self.progress.note(sentence)
         rungs = find_rungs(self.options.rungs, report=self.progress.note)
+        self._check_reference(rungs)
         self._plan_steps(rungs)
         self._audit()
         race = Race(self.folder, self.job, self.options, self.bench, EnergyMeter(self.options.country), self.progress)
         verdict = race.climb(rungs) if self.options.search == "up" else race.race(rungs)
         self.folder.write("verdict.json", verdict.to_json())
         self._finish()
+
+    def _check_reference(self, rungs: list[Rung]) -> None:
+        names = [rung.name for rung in rungs]
+        if self.options.bar is None and self.options.against not in ("best", *names):
+            raise BadOption(f"The reference must be 'best' or one of the rungs {names}. Got {self.options.against!r}.")
 
     def _plan_steps(self, rungs: list[Rung]) -> None:
         work = [Step(rung.name, 1.0 if rung.place == 0 else 10.0) for rung in rungs]

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole studies on official splits, beside the same recipes written directly: quality, verdict, time, peak memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import peers
+import sets
+
+CHILD = """
+import resource, subprocess, sys, json, time
+began = time.perf_counter()
+run = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+seconds = time.perf_counter() - began
+print(json.dumps({"code": run.returncode, "seconds": seconds, "peak_bytes": peak, "out": run.stdout}))
+"""
+
+
+def study(split: sets.Split, folder: Path) -> dict:
+    """One study by the command line in a process of its own, with the official test set as certify."""
+    train, test = folder / "train.csv", folder / "test.csv"
+    split.train.write_csv(train)
+    split.test.write_csv(test)
+    command = [
+        sys.executable, "-m", "bigenough", "fit", str(train), "--test", str(test), "--label", "label", "--text", "text",
+        "--name", split.name, "--out", str(folder / "study"), "--json",
+    ]  # fmt: skip
+    run = subprocess.run([sys.executable, "-c", CHILD, *command], stdout=subprocess.PIPE, text=True, check=True)
+    measured = json.loads(run.stdout.splitlines()[-1])
+    if measured["code"] not in (0, 3, 4):
+        raise SystemExit(f"{split.name}: the study ended with code {measured['code']}")
+    outcome = json.loads(measured.pop("out"))
+    rungs = {
+        name: {
+            "accuracy": each["evidence"]["accuracy"],
+            "macro_f1": each["evidence"]["macro_f1"],
+            "size_mb": each["performance"]["size_mb"]["value"],
+            "latency_p50_ms": each["performance"]["latency_p50_ms"]["value"],
+            "rows_per_s": each["performance"]["throughput_rows_per_s"]["value"],
+            "train_seconds": each["search_seconds"] + each["fit_seconds"],
+            "settings": each["settings"],
+        }
+        for name, each in outcome["candidates"].items()
+    }
+    verdict = outcome["verdict"]
+    return {
+        "rungs": rungs,
+        "answer": verdict["answer"],
+        "winner": verdict["winner"],
+        "sentence": verdict["sentence"],
+        "seconds": measured["seconds"],
+        "peak_mb": measured["peak_bytes"] / 1e6,
+        "test_rows": len(split.test),
+        "train_rows": len(split.train),
+        "classes": split.train["label"].n_unique(),
+        "graph": str(folder / "study"),
+    }
+
+
+def run(data: Path, names: tuple[str, ...], *, threads: int) -> dict[str, dict]:
+    """Every named set: the study first, then its peers on the same rows."""
+    results = {}
+    for name in names:
+        split = sets.load(data, name)
+        with tempfile.TemporaryDirectory() as scratch:
+            began = time.perf_counter()
+            result = study(split, Path(scratch))
+            model = next((Path(scratch) / "study" / "candidates").glob("frozen-*/model"))
+            result["peers"] = {
+                "linear": peers.linear(split)._asdict(),
+                "frozen": peers.frozen(
+                    split, model / "model.onnx", model / "tokenizer.json", threads=threads
+                )._asdict(),
+            }
+            del result["graph"]
+        results[name] = result
+        print(f"{name}: {result['answer']}, {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    return results
+
+
+def table(results: dict[str, dict]) -> str:
+    """The results as Markdown."""
+    lines = [
+        "| set (train → test, classes) | rung | accuracy [95 %] | macro F1 | peer acc | ms p50 | rows/s | MB | train s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, result in results.items():
+        about = f"{name} ({result['train_rows']:,} → {result['test_rows']:,}, {result['classes']})"
+        for rung, each in result["rungs"].items():
+            value, low, high = (100 * each["accuracy"][part] for part in ("value", "low", "high"))
+            peer = result["peers"].get(rung)
+            beside = "" if peer is None else f"{100 * peer['accuracy']:.2f}"
+            lines.append(
+                f"| {about} | {rung} | {value:.2f} [{low:.1f}, {high:.1f}] "
+                f"| {100 * each['macro_f1']['value']:.1f} | {beside} "
+                f"| {each['latency_p50_ms']:.3g} | {each['rows_per_s']:,.0f} | {each['size_mb']:.1f} "
+                f"| {each['train_seconds']:.0f} |"
+            )
+            about = ""
+    lines += ["", "| set | verdict | study s | peak MB |", "| --- | --- | --- | --- |"]
+    for name, result in results.items():
+        lines.append(f"| {name} | {result['sentence']} | {result['seconds']:.0f} | {result['peak_mb']:,.0f} |")
+    return "\n".join(lines)
