@@ -88,11 +88,11 @@ def run(data: Path, names: tuple[str, ...], *, threads: int) -> dict[str, dict]:
 def table(results: dict[str, dict]) -> str:
     """The results as Markdown."""
     lines = [
-        "| set (train → test, classes) | rung | accuracy [95 %] | macro F1 | peer acc | ms p50 | rows/s | MB | train s |",
+        "| set (train, test, classes) | rung | accuracy [95 %] | macro F1 | peer acc | ms p50 | rows/s | MB | train s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, result in results.items():
-        about = f"{name} ({result['train_rows']:,} → {result['test_rows']:,}, {result['classes']})"
+        about = f"{name} ({result['train_rows']:,}, {result['test_rows']:,}, {result['classes']})"
         for rung, each in result["rungs"].items():
             value, low, high = (100 * each["accuracy"][part] for part in ("value", "low", "high"))
             peer = result["peers"].get(rung)

@@ -66,9 +66,10 @@ def write_page(stored: Path) -> None:
     lines = [
         "# Results",
         "",
-        "Rebuilt by `python benchmarks/run.py DATA` (see `benchmarks/run.py`). Every row that was measured is here, those",
-        "that bigenough loses included. Test sets are the official ones; nothing was chosen on them. A *peer* is the same",
-        "recipe written directly in scikit-learn and onnxruntime, on the same rows in the same run (`benchmarks/peers.py`).",
+        "Rebuilt by `python benchmarks/run.py DATA` (see `benchmarks/run.py`). Every row that was measured is here,",
+        "those that bigenough loses included. Test sets are the official ones; nothing was chosen on them. A *peer* is",
+        "the same recipe written directly in scikit-learn and onnxruntime, on the same rows in the same run",
+        "(`benchmarks/peers.py`).",
     ]
     for part in ("quality", "overhead", "single_row", "startup"):
         path = stored / f"{part}.json"
