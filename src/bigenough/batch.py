@@ -42,12 +42,12 @@ def predict_table(
             f"{table.source} already has the columns {taken}, which would be overwritten. Rename them first."
         )
     trained_on = str(model.about.get("text_column", ""))
-    texts, rows, decisions = texts_of(table, text=text or (trained_on if trained_on in frame.columns else None))
+    read = texts_of(table, text=text or (trained_on if trained_on in frame.columns else None))
+    texts = read.texts
     given = np.array([bool(each.strip()) for each in texts], dtype=bool)
-    notes = [*table.decisions, *decisions]
+    notes = list(read.decisions)
     if not given.all():
-        missing = [int(row) for row in rows[~given][:10]]
-        notes.append(f"{int((~given).sum()):,} rows have no text and get no prediction (first rows: {missing}).")
+        notes.append("Rows without a text get no prediction.")
     label = np.full(len(texts), None, dtype=object)
     probability = np.full(len(texts), np.nan)
     positions = np.flatnonzero(given)

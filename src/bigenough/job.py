@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bigenough import __version__
 from bigenough.measure.machine import machine, package_versions
 from bigenough.options import Options
 from bigenough.storage import content_hash
@@ -73,7 +73,7 @@ class Job:
             "name": self.task.name,
             "key": self.key,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "bigenough": __version__,
+            "bigenough": version("bigenough"),
             "source": {
                 "path": read.source,
                 "rows": len(self.examples),

@@ -83,11 +83,12 @@ def write_next_rows(
 ) -> None:
     """Write label-next.csv: which unlabelled rows would decide the verdict, and which would teach the models most."""
     table = read_table(unlabelled)
-    texts, rows, _ = texts_of(table, text=job.read.text if job.read.text in table.frame.columns else None)
+    read = texts_of(table, text=job.read.text if job.read.text in table.frame.columns else None)
+    texts, rows = read.texts, read.rows
     learners = {name: each for name, each in candidates.items() if each.record["place"] > 0} or dict(candidates)
     probabilities = {name: each.predictor(None).predict_proba(texts) for name, each in learners.items()}
     needed = verdict.rows_needed
-    proof = PROOF_ROWS_UNKNOWN if needed is None else needed.more
+    proof = PROOF_ROWS_UNKNOWN if needed is None or needed.more is None else needed.more
     chosen = next_rows(probabilities, proof=min(proof, len(texts)), learning=min(LEARNING_ROWS, len(texts)), seed=seed)
     buffer = StringIO()
     pl.DataFrame(

@@ -158,9 +158,10 @@ class Race:
     def _reference(self, nomination: Nomination, candidates: Mapping[str, Candidate]) -> Reference | Bar:
         if nomination.reference is None:
             return Bar(float(self.options.bar or 0.0))
-        opened = self._open(candidates[nomination.reference])
+        candidate = candidates[nomination.reference]
+        self._open(candidate)
         return Reference(
-            opened.name, opened.predicted, opened.size_bytes,
+            candidate.name, candidate.predictions("certify").predicted, candidate.size_bytes,
             within_limits=nomination.reference_within_limits,
             chosen="best" if self.options.against == "best" else "named",
         )  # fmt: skip

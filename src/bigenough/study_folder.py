@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,7 +86,17 @@ class StudyFolder:
                 raise StudyMismatch(
                     f"Another process is working on {self.path}. Wait for it, or name another folder (--out DIR)."
                 ) from None
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Remove what a kill left half written; only whoever holds the lock may."""
+        for pattern in (".*.tmp", ".*.old"):
+            for left in self.path.rglob(pattern):
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
 
     def read(self, name: str) -> Any:
         """The value of one of the study's JSON files."""

@@ -23,7 +23,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-import bigenough
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Predictor, Rung, Workbench
@@ -165,7 +164,7 @@ def candidate_key(rung: Rung, data: str, task: Task, budget: Budget, weights: Ma
 
 
 def _code_hash() -> str:
-    root = Path(bigenough.__file__).parent
+    root = Path(__file__).parents[1]
     files: list[Path] = []
     for part in CODE_PACKAGES:
         path = root / part

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Contender", "LeftOutReason", "Nomination", "nominate"]
+from bigenough.verdict.verdict import LeftOut
+
+__all__ = ["Contender", "Nomination", "nominate"]
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,6 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class LeftOutReason:
-    """A candidate that is not tested, and why."""
-
-    candidate: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Nomination:
     """The tests that will be made, in order.
 
@@ -49,7 +43,7 @@ class Nomination:
     reference: str | None
     reference_within_limits: bool
     nominees: tuple[str, ...]
-    left_out: tuple[LeftOutReason, ...] = field(default=())
+    left_out: tuple[LeftOut, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
         """The nomination as plain JSON values."""
@@ -63,7 +57,7 @@ class Nomination:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Nomination:
         """Read what ``to_json`` wrote."""
-        left_out = tuple(LeftOutReason(each["candidate"], each["reason"]) for each in data["left_out"])
+        left_out = tuple(LeftOut(each["candidate"], each["reason"]) for each in data["left_out"])
         return cls(data["reference"], data["reference_within_limits"], tuple(data["nominees"]), left_out)
 
 
@@ -91,7 +85,7 @@ def nominate(contenders: Sequence[Contender], *, against: str | None) -> Nominat
     elif against is not None:
         reference = by_name[against]
     chosen: list[Contender] = []
-    left_out: list[LeftOutReason] = []
+    left_out: list[LeftOut] = []
     for each in sorted(contenders, key=lambda each: (each.cost, -each.select_score)):
         if reference is not None and each.name == reference.name:
             continue
@@ -99,10 +93,10 @@ def nominate(contenders: Sequence[Contender], *, against: str | None) -> Nominat
         if reason is None:
             chosen.append(each)
         else:
-            left_out.append(LeftOutReason(each.name, reason))
+            left_out.append(LeftOut(each.name, reason))
     within = reference is not None and not reference.missed_limits
     if reference is not None and reference.missed_limits:
-        left_out.append(LeftOutReason(reference.name, "; ".join(reference.missed_limits)))
+        left_out.append(LeftOut(reference.name, "; ".join(reference.missed_limits)))
     return Nomination(
         None if reference is None else reference.name,
         within,

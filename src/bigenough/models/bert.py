@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A BERT-type encoder read from a folder: its config, its arrays, and how a sentence is pooled from its tokens.
+
+The families differ in the names of their arrays and in where positions start; all of them are embeddings with a layer
+norm, then post-norm transformer layers (Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigenough.errors import InputError
+from bigenough.storage import read_json
+
+__all__ = ["BertConfig", "BertModel", "Layer", "UnsupportedModel", "read_bert"]
+
+Array = NDArray[np.float32]
+Activation = Literal["gelu", "gelu_tanh", "relu"]
+
+ACTIVATIONS: Mapping[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+}
+LONGEST = 256
+"""Tokens a text is cut to, when the model itself would take more: attention's cost grows with the square of it."""
+
+
+class UnsupportedModel(InputError):
+    """The folder holds a model that is not a BERT-type encoder, or one with parts missing."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one architecture names its arrays; ``{i}`` stands for the layer's number."""
+
+    prefix: str
+    layer: str
+    query: str
+    key: str
+    value: str
+    attended: str
+    attended_norm: str
+    widen: str
+    narrow: str
+    norm: str
+
+
+BERT = Family(
+    prefix="bert.",
+    layer="encoder.layer.{i}.",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    attended="attention.output.dense",
+    attended_norm="attention.output.LayerNorm",
+    widen="intermediate.dense",
+    narrow="output.dense",
+    norm="output.LayerNorm",
+)
+DISTILBERT = Family(
+    prefix="distilbert.",
+    layer="transformer.layer.{i}.",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    attended="attention.out_lin",
+    attended_norm="sa_layer_norm",
+    widen="ffn.lin1",
+    narrow="ffn.lin2",
+    norm="output_layer_norm",
+)
+FAMILIES: Mapping[str, Family] = {
+    "bert": BERT,
+    "distilbert": DISTILBERT,
+    "roberta": BERT,
+    "xlm-roberta": BERT,
+    "camembert": BERT,
+}
+ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert")
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The numbers that fix an encoder's shape.
+
+    Attributes:
+        family: the ``model_type`` of config.json.
+        width: the size of a token's vector.
+        heads: attention heads in a layer.
+        layers: transformer layers.
+        epsilon: what layer norm adds to the variance.
+        activation: the non-linearity of the feed-forward part.
+        pad_id: the token that fills a batch.
+        max_length: tokens a text is cut to, special tokens counted.
+        pooling: the mean over tokens, or the first token's vector.
+        normalise: whether sentence vectors have length 1.
+    """
+
+    family: str
+    width: int
+    heads: int
+    layers: int
+    epsilon: float
+    activation: Activation
+    pad_id: int
+    max_length: int
+    pooling: Literal["mean", "cls"]
+    normalise: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One transformer layer, matrices laid out (in, out).
+
+    Attributes:
+        qkv, qkv_bias: (width, 3 width), (3 width,): query, key and value side by side.
+        attended, attended_bias: (width, width), (width,).
+        attended_norm: scale and shift, (width,) each.
+        widen, widen_bias: (width, inner), (inner,).
+        narrow, narrow_bias: (inner, width), (width,).
+        norm: scale and shift, (width,) each.
+    """
+
+    qkv: Array
+    qkv_bias: Array
+    attended: Array
+    attended_bias: Array
+    attended_norm: tuple[Array, Array]
+    widen: Array
+    widen_bias: Array
+    narrow: Array
+    narrow_bias: Array
+    norm: tuple[Array, Array]
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the layer holds."""
+        values = [part for value in vars(self).values() for part in (value if isinstance(value, tuple) else (value,))]
+        return sum(int(part.size) for part in values)
+
+
+@dataclass(frozen=True, eq=False)
+class BertModel:
+    """An encoder's arrays.
+
+    Attributes:
+        config: its shape.
+        words: (vocabulary, width) token vectors.
+        positions: (max_length, width): position vectors from the first token on, with the vector of segment 0 added
+            once, since a single text has no other segment.
+        norm: scale and shift of the embeddings' layer norm.
+        layers: from the bottom up.
+    """
+
+    config: BertConfig
+    words: Array
+    positions: Array
+    norm: tuple[Array, Array]
+    layers: tuple[Layer, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers a forward pass uses."""
+        below = self.words.size + self.positions.size + sum(part.size for part in self.norm)
+        return below + sum(layer.n_parameters for layer in self.layers)
+
+
+def read_bert(folder: Path) -> BertModel:
+    """The encoder in a folder of config.json and model.safetensors, as transformers and sentence-transformers write it.
+
+    Raises:
+        UnsupportedModel: another architecture, an array that is missing or has another shape than config.json says,
+            or a pooling that is neither mean nor first token.
+    """
+    raw = _json(folder / "config.json")
+    config = _config(folder, raw)
+    arrays = _Arrays(folder, FAMILIES[config.family])
+    words = arrays.get("embeddings.word_embeddings.weight", (int(raw["vocab_size"]), config.width))
+    layers = tuple(_layer(arrays, config, i, int(raw.get("intermediate_size", raw.get("hidden_dim", 0)))) for i in range(config.layers))
+    return BertModel(config, words, _positions(arrays, raw, config), arrays.norm("embeddings.LayerNorm", config.width), layers)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UnsupportedModel(f"{path} is missing. A model folder holds config.json, model.safetensors and tokenizer.json.")
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise UnsupportedModel(f"{path} should hold one JSON object. Got {type(data).__name__}.")
+    return data
+
+
+def _config(folder: Path, raw: Mapping[str, Any]) -> BertConfig:
+    family = str(raw.get("model_type"))
+    if family not in FAMILIES:
+        raise UnsupportedModel(
+            f"{folder / 'config.json'} says model_type {family!r}. Encoders of these types can be used: "
+            f"{sorted(FAMILIES)}. Name another model with --encoder."
+        )
+    if raw.get("position_embedding_type", "absolute") != "absolute":
+        raise UnsupportedModel(f"{folder} has {raw['position_embedding_type']!r} positions; only 'absolute' ones are known.")
+    activation = str(raw.get("hidden_act", raw.get("activation", "gelu")))
+    if activation not in ACTIVATIONS:
+        raise UnsupportedModel(f"{folder} has the activation {activation!r}; these are known: {sorted(ACTIVATIONS)}.")
+    pooling, normalise = _sentence(folder)
+    pad_id = int(raw.get("pad_token_id") or 0)
+    taken = int(raw["max_position_embeddings"]) - (pad_id + 1 if family in ROBERTA_LIKE else 0)
+    return BertConfig(
+        family=family,
+        width=_either(folder, raw, "hidden_size", "dim"),
+        heads=_either(folder, raw, "num_attention_heads", "n_heads"),
+        layers=_either(folder, raw, "num_hidden_layers", "n_layers"),
+        epsilon=float(raw.get("layer_norm_eps", 1e-12)),
+        activation=ACTIVATIONS[activation],
+        pad_id=pad_id,
+        max_length=min(LONGEST, taken, _wanted_length(folder)),
+        pooling=pooling,
+        normalise=normalise,
+    )
+
+
+def _either(folder: Path, raw: Mapping[str, Any], *names: str) -> int:
+    for name in names:
+        if name in raw:
+            return int(raw[name])
+    raise UnsupportedModel(f"{folder / 'config.json'} should have {' or '.join(names)}, and has neither.")
+
+
+def _wanted_length(folder: Path) -> int:
+    path = folder / "sentence_bert_config.json"
+    return int(_json(path).get("max_seq_length") or LONGEST) if path.is_file() else LONGEST
+
+
+def _sentence(folder: Path) -> tuple[Literal["mean", "cls"], bool]:
+    """Pooling and normalisation as modules.json says; a plain encoder without it gets the mean, of length 1."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return "mean", True
+    kinds = {str(module["type"]).rsplit(".", 1)[-1]: folder / str(module["path"]) for module in read_json(path)}
+    unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
+    if unknown:
+        raise UnsupportedModel(f"{path} has the parts {unknown}; Transformer, Pooling and Normalize are known.")
+    pooling: Literal["mean", "cls"] = "mean"
+    if "Pooling" in kinds:
+        pooling = _pooling(kinds["Pooling"] / "config.json")
+    return pooling, "Normalize" in kinds
+
+
+def _pooling(path: Path) -> Literal["mean", "cls"]:
+    raw = _json(path)
+    ways = sorted(name for name, value in raw.items() if name.startswith("pooling_mode_") and value)
+    if "pooling_mode" in raw:
+        ways = [f"pooling_mode_{raw['pooling_mode']}"]
+    if ways in (["pooling_mode_mean_tokens"], ["pooling_mode_mean"]):
+        return "mean"
+    if ways in (["pooling_mode_cls_token"], ["pooling_mode_cls"]):
+        return "cls"
+    raise UnsupportedModel(f"{path} pools by {ways}; mean tokens or the cls token, one of them, is known.")
+
+
+class _Arrays:
+    """The arrays of model.safetensors, by name without the family's prefix, checked when they are taken."""
+
+    def __init__(self, folder: Path, family: Family) -> None:
+        from safetensors import safe_open
+
+        self.family = family
+        self.path = folder / "model.safetensors"
+        if not self.path.is_file():
+            raise UnsupportedModel(
+                f"{self.path} is missing. Weights are read from one safetensors file only, never from a pickle: "
+                "save the model again with save_pretrained(folder)."
+            )
+        with safe_open(self.path, framework="numpy") as file:
+            self._arrays = {name.removeprefix(family.prefix).removeprefix("roberta."): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+    def get(self, name: str, shape: tuple[int, ...]) -> Array:
+        older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        array = self._arrays.get(name, self._arrays.get(older))
+        if array is None:
+            raise UnsupportedModel(f"{self.path} has no array {name!r}, which config.json asks for.")
+        if array.shape != shape:
+            raise UnsupportedModel(f"{self.path}: {name!r} has shape {array.shape}; config.json asks for {shape}.")
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+    def has(self, name: str) -> bool:
+        return name in self._arrays
+
+    def dense(self, name: str, shape: tuple[int, int]) -> tuple[Array, Array]:
+        """A matrix (in, out), stored (out, in) as torch does, and its bias."""
+        weight = self.get(f"{name}.weight", shape[::-1])
+        return np.ascontiguousarray(weight.T), self.get(f"{name}.bias", shape[1:])
+
+    def norm(self, name: str, width: int) -> tuple[Array, Array]:
+        return self.get(f"{name}.weight", (width,)), self.get(f"{name}.bias", (width,))
+
+
+def _positions(arrays: _Arrays, raw: Mapping[str, Any], config: BertConfig) -> Array:
+    table = arrays.get("embeddings.position_embeddings.weight", (int(raw["max_position_embeddings"]), config.width))
+    # RoBERTa counts positions from pad_id + 1 (fairseq's convention).
+    first = config.pad_id + 1 if config.family in ROBERTA_LIKE else 0
+    positions = table[first : first + config.max_length]
+    segments = "embeddings.token_type_embeddings.weight"
+    if arrays.has(segments):
+        positions = positions + arrays.get(segments, (int(raw.get("type_vocab_size", 2)), config.width))[0]
+    return np.ascontiguousarray(positions)
+
+
+def _layer(arrays: _Arrays, config: BertConfig, i: int, inner: int) -> Layer:
+    names, width = arrays.family, config.width
+    at = names.layer.format(i=i)
+    parts = [arrays.dense(at + name, (width, width)) for name in (names.query, names.key, names.value)]
+    attended, attended_bias = arrays.dense(at + names.attended, (width, width))
+    widen, widen_bias = arrays.dense(at + names.widen, (width, inner))
+    narrow, narrow_bias = arrays.dense(at + names.narrow, (inner, width))
+    return Layer(
+        qkv=np.concatenate([weight for weight, _ in parts], axis=1),
+        qkv_bias=np.concatenate([bias for _, bias in parts]),
+        attended=attended,
+        attended_bias=attended_bias,
+        attended_norm=arrays.norm(at + names.attended_norm, width),
+        widen=widen,
+        widen_bias=widen_bias,
+        narrow=narrow,
+        narrow_bias=narrow_bias,
+        norm=arrays.norm(at + names.norm, width),
+    )

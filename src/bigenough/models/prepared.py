@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An encoder made ready once: its ONNX graph and tokenizer in the cache, named after the weights they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from bigenough.models.bert import read_bert
+from bigenough.models.encoder import Encoder, plain_tokenizer
+from bigenough.models.resolve import Weights
+from bigenough.storage import atomic_folder, check_files, file_hashes, read_json, write_json
+
+__all__ = ["PreparedEncoder", "prepared_encoder"]
+
+RECIPE = 1
+"""Raised whenever the same weights would give another graph."""
+
+
+@dataclass(frozen=True)
+class PreparedEncoder:
+    """Files from which an ``Encoder`` starts at once.
+
+    Attributes:
+        folder: holds model.onnx and tokenizer.json.
+        weights: what they were made of.
+        max_length: tokens a text is cut to.
+        n_parameters: numbers in the graph.
+    """
+
+    folder: Path
+    weights: Weights
+    max_length: int
+    n_parameters: int
+
+    @property
+    def model(self) -> Path:
+        """The ONNX graph."""
+        return self.folder / "model.onnx"
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, without padding, cut at ``max_length``."""
+        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
+    def start(self, *, threads: int | None) -> Encoder:
+        """The encoder, loaded."""
+        return Encoder(self.model, self.tokenizer, max_length=self.max_length, threads=threads)
+
+
+def prepared_encoder(weights: Weights, *, cache: Path) -> PreparedEncoder:
+    """The weights' graph and tokenizer, made on first use and checked against their hashes on every later one."""
+    folder = cache / "encoders" / f"{weights.identity}-{RECIPE}"
+    if not (folder / "prepared.json").is_file():
+        _prepare(weights, folder)
+    facts = read_json(folder / "prepared.json")
+    check_files(folder, facts["files"])
+    return PreparedEncoder(folder, weights, int(facts["max_length"]), int(facts["n_parameters"]))
+
+
+def _prepare(weights: Weights, folder: Path) -> None:
+    from bigenough.models.graph import encoder_graph
+
+    model = read_bert(weights.folder)
+    tokenizer = plain_tokenizer(Tokenizer.from_file(str(weights.folder / "tokenizer.json")), model.config.max_length)
+    with atomic_folder(folder) as made:
+        (made / "model.onnx").write_bytes(encoder_graph(model))
+        tokenizer.save(str(made / "tokenizer.json"), pretty=False)
+        facts = {
+            "weights": weights.as_json(),
+            "max_length": model.config.max_length,
+            "n_parameters": model.n_parameters,
+            "files": file_hashes(made),
+        }
+        write_json(made / "prepared.json", facts)

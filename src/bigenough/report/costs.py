@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sections on what it took: fitting, searching, and whether the same rows give the same labels."""
+
+from __future__ import annotations
+
+import json
+
+from bigenough.report.files import Json
+from bigenough.report.markup import Html, element, join, shorten, table
+from bigenough.report.numbers import carbon, count, duration, energy, percent, probability_gap, quantity
+from bigenough.report.view import Contender, View
+
+__all__ = ["determinism", "fitting"]
+
+
+def fitting(view: View) -> Html:
+    """Time, energy and emissions of making each candidate, and what was tried."""
+    rows = [_fitting_row(one) for one in view.contenders]
+    taken = table(
+        "What making it took",
+        ["Rung", "Search", "Settings tried", "Final fit", "Energy", "CO₂e"],
+        rows,
+        kind="pinned",
+    )
+    return join([taken, *(_trials(one, view) for one in view.contenders)])
+
+
+def _fitting_row(one: Contender) -> list[Html | str]:
+    candidate = one.files.candidate
+    spent = candidate.get("energy") or {}
+    return [
+        element("strong", one.name),
+        _clocked(candidate.get("search_seconds")),
+        count(len(candidate.get("trials") or ())),
+        _clocked(candidate.get("fit_seconds")),
+        quantity(spent.get("wh"), energy),
+        quantity(spent.get("co2e_g"), carbon),
+    ]
+
+
+def _clocked(seconds: float | None) -> Html:
+    if seconds is None:
+        return quantity(None, duration)
+    return quantity({"value": seconds, "provenance": "measured", "source": "clock of this run"}, duration)
+
+
+def _trials(one: Contender, view: View) -> Html | None:
+    trials = one.files.candidate.get("trials") or ()
+    if not trials:
+        return None
+    rows = [
+        [
+            str(place),
+            element("code", _settings(trial.get("settings"))),
+            "failed" if trial.get("score") is None else percent(trial["score"]),
+            _clocked(trial.get("seconds")),
+        ]
+        for place, trial in enumerate(trials, start=1)
+    ]
+    found = table(f"Settings tried for {one.name}", ["Trial", "Settings", "Select score", "Time"], rows, kind="dense", words={1})
+    chosen = element("p", "Chosen: ", element("code", _settings(one.files.candidate.get("settings"))), class_="note")
+    summary = f"{one.name}: {len(trials)} setting{'s' if len(trials) != 1 else ''} tried on select, by {view.metric_name}"
+    return element("details", element("summary", summary), chosen, found)
+
+
+def _settings(settings: Json | None) -> str:
+    if not settings:
+        return "none"
+    return ", ".join(f"{key}={shorten(json.dumps(value, ensure_ascii=False), 60)}" for key, value in settings.items())
+
+
+def determinism(view: View) -> Html:
+    """Whether labels stay the same under repeats, batch sizes, order, threads and a restart."""
+    checked = [(one, (one.files.performance or {}).get("determinism")) for one in view.contenders]
+    found = [(one, checks) for one, checks in checked if checks and checks.get("checks")]
+    if not found:
+        return element("p", "Determinism was not checked in this study.", class_="note")
+    flips = sum(check["label_flips"] for _, checks in found for check in checks["checks"])
+    told = "No label changed in any check." if not flips else f"{count(flips)} labels changed: see below before relying on it."
+    rows = [
+        [
+            element("strong", one.name),
+            str(check["check"]),
+            count(checks["rows"]),
+            count(check["label_flips"]),
+            probability_gap(check["max_probability_difference"]),
+        ]
+        for one, checks in found
+        for check in checks["checks"]
+    ]
+    detail = table(
+        "The same rows again, measured in fresh processes",
+        ["Rung", "Check", "Rows", "Labels changed", "Largest change of a probability"],
+        rows,
+        kind="dense",
+        words={1},
+    )
+    return join([element("p", told), element("details", element("summary", f"All {len(rows)} checks"), detail)])

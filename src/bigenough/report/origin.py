@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The last section: how to get these figures again, and where they come from."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from bigenough.report.markup import Html, element, facts, join, shorten, table
+from bigenough.report.numbers import count, size
+from bigenough.report.view import View
+
+__all__ = ["reproduce"]
+
+
+def reproduce(view: View) -> Html:
+    """Commands, seeds, machine, versions and hashes."""
+    study = view.files.study
+    return join(
+        [
+            element("pre", element("code", _commands(view))),
+            facts(_facts(study)),
+            _decisions(view),
+            _listing("All options", study.get("options")),
+            _listing("Package versions", study.get("packages")),
+            _hashes(view),
+            element("p", "As recorded in verdict.json: ", element("q", str(view.verdict["sentence"])), class_="note"),
+        ]
+    )
+
+
+_FLAGS = {
+    "group": "--group", "time": "--time", "metric": "--metric", "margin": "--margin", "against": "--against", "bar": "--bar",
+    "alpha": "--alpha", "search": "--search", "order_by": "--order-by", "rungs": "--rungs", "trials": "--trials",
+    "minutes": "--minutes", "seed": "--seed", "country": "--country",
+}  # fmt: skip
+
+
+def _commands(view: View) -> str:
+    folder = shlex.quote(view.files.folder)
+    return "\n".join(
+        [
+            "# recompute every statistic from the stored predictions",
+            f"bigenough verify {folder}",
+            "# put the packed model to work",
+            f"bigenough predict {folder}/specialist new.csv",
+            "# make the study again",
+            _fit_command(view.files.study),
+        ]
+    )
+
+
+def _fit_command(study: Mapping[str, Any]) -> str:
+    source, options = study.get("source", {}), dict(study.get("options") or {})
+    if options.get("bar") is not None:
+        options["against"] = None
+    words = ["bigenough", "fit", str(source.get("path", "TABLE"))]
+    for flag, column in (("--text", "text_column"), ("--label", "label_column")):
+        words += [flag, str(source[column])] if source.get(column) else []
+    for option, flag in _FLAGS.items():
+        value = options.get(option)
+        words += [] if value is None else [flag, ",".join(value) if isinstance(value, list) else str(value)]
+    for limit, value in (options.get("limits") or {}).items():
+        words += [] if value is None else [f"--max-{limit.replace('_', '-')}", f"{value:g}"]
+    return shlex.join(words)
+
+
+def _facts(study: Mapping[str, Any]) -> list[tuple[str, Html | str]]:
+    source, machine = study.get("source", {}), study.get("machine", {})
+    options = study.get("options") or {}
+    cpu = ", ".join(
+        str(part)
+        for part in (
+            machine.get("cpu", "unknown"),
+            f"{machine['cores']} cores" if machine.get("cores") else None,
+            f"{machine['memory_gb']:.0f} GB" if machine.get("memory_gb") else None,
+            machine.get("os"),
+            f"Python {machine['python']}" if machine.get("python") else None,
+        )
+        if part
+    )
+    flags = ", ".join(map(str, machine.get("flags") or ())) or "unknown"
+    rows = f", {count(source['rows'])} rows" if source.get("rows") is not None else ""
+    return [
+        ("Data", f"{source.get('path', 'unknown')}{rows}"),
+        ("SHA-256 of the data", element("code", str(source.get("sha256", "unknown")))),
+        ("Seed", str(options.get("seed", "unknown"))),
+        ("Made", f"{study.get('created', 'unknown')} with bigenough {study.get('bigenough', 'unknown')}"),
+        ("Machine", cpu),
+        ("CPU features", shorten(flags, 400)),
+    ]
+
+
+def _decisions(view: View) -> Html | None:
+    found = [
+        *view.files.study.get("source", {}).get("decisions", ()),
+        *((view.files.audit or {}).get("splits") or {}).get("decisions", ()),
+        *((view.files.audit or {}).get("decisions") or ()),
+    ]
+    if not found:
+        return None
+    listed = element("ul", *(element("li", str(one)) for one in dict.fromkeys(found)))
+    return element("details", element("summary", "Decisions made while reading and splitting"), listed)
+
+
+def _listing(name: str, values: Mapping[str, Any] | None) -> Html | None:
+    if not values:
+        return None
+    pairs = [(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for key, value in values.items()]
+    return element("details", element("summary", name), facts((key, element("code", shorten(value, 300))) for key, value in pairs))
+
+
+def _hashes(view: View) -> Html | None:
+    rows = [
+        [f"{one.name}/{path}", size(found["bytes"]), element("code", str(found["sha256"]))]
+        for one in view.contenders
+        for path, found in (one.files.candidate.get("files") or {}).items()
+    ]
+    weights = [
+        (f"{one.name}: weights", "; ".join(f"{key} {value}" for key, value in one.files.candidate["weights"].items()))
+        for one in view.contenders
+        if one.files.candidate.get("weights")
+    ]
+    if not rows and not weights:
+        return None
+    found = table("Files of the judged models", ["File", "Size", "SHA-256"], rows, kind="dense", words={2}) if rows else None
+    return element("details", element("summary", "Files, hashes and weights"), found, facts(weights) if weights else None)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A linear model over word and character n-grams, on numpy and scipy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigenough.rungs.predictors.artefact import WEIGHTS, damaged, read_facts, read_tensors, write_predictor
+from bigenough.rungs.predictors.ngrams import Ngrams
+from bigenough.rungs.predictors.softmax import checked_temperature, softmax
+from bigenough.rungs.predictors.tfidf import Vocabulary, tfidf
+
+__all__ = ["LinearPredictor"]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPredictor:
+    """Softmax of (coefficients · tf-idf + intercept) / temperature.
+
+    Attributes:
+        vocabularies: the n-grams it knows; their features stand one vocabulary after the other.
+        coefficients: (features, s) float32, C-contiguous, so that the weights of an n-gram lie together.
+        intercepts: (s,) float64.
+        seen: (c,) the codes of the classes that had training rows. s is c; or 1 when c is 2, for a single margin
+            between the two; the other classes get probability zero.
+        classes: k, the width of the answer.
+        temperature: what the scores are divided by.
+    """
+
+    kind: ClassVar[str] = "linear"
+    vocabularies: tuple[Vocabulary, ...]
+    coefficients: NDArray[np.float32]
+    intercepts: NDArray[np.float64]
+    seen: NDArray[np.int64]
+    classes: int
+    temperature: float = 1.0
+
+    @property
+    def n_parameters(self) -> int:
+        """Coefficients, intercepts and inverse document frequencies."""
+        return self.coefficients.size + self.intercepts.size + sum(map(len, self.vocabularies))
+
+    @property
+    def n_classes(self) -> int:
+        """The width of ``predict_proba``."""
+        return self.classes
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The (n, k) class probabilities; each row is worked out from its own text, in a fixed order of additions."""
+        scores = self.scores(texts)
+        if scores.shape[1] < len(self.seen):
+            # Softmax of (-s/2, s/2) is the logistic function of s.
+            scores = np.hstack([-scores / 2, scores / 2])
+        probability = np.zeros((len(texts), self.classes))
+        probability[:, self.seen] = softmax(scores, self.temperature)
+        return probability
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The (n, s) margins before the softmax."""
+        margins: NDArray[np.float32] = tfidf(texts, self.vocabularies) @ self.coefficients
+        return margins.astype(np.float64) + self.intercepts
+
+    def with_temperature(self, temperature: float) -> Self:
+        """The same model with its log-probabilities divided by the temperature."""
+        return replace(self, temperature=self.temperature * checked_temperature(temperature))
+
+    def save(self, folder: Path) -> None:
+        """Write ``predictor.json`` and ``weights.safetensors``."""
+        tensors: dict[str, NDArray[Any]] = {
+            "coefficients": self.coefficients,
+            "intercepts": self.intercepts,
+            "seen": self.seen,
+        }
+        for name, vocabulary in zip(_names(len(self.vocabularies)), self.vocabularies, strict=True):
+            tensors |= {f"{name}.prints": vocabulary.prints, f"{name}.idf": vocabulary.idf}
+        kinds = [vars(vocabulary.kind) for vocabulary in self.vocabularies]
+        facts = {"temperature": self.temperature, "classes": self.classes, "vocabularies": kinds}
+        write_predictor(folder, self.kind, facts, tensors)
+
+    @classmethod
+    def load(cls, folder: Path, *, threads: int | None = None) -> Self:
+        """The model that ``save`` wrote; it works in one thread whatever ``threads`` allows."""
+        facts = read_facts(folder)
+        kinds = [Ngrams(**kind) for kind in facts["vocabularies"]]
+        names = _names(len(kinds))
+        wanted = [f"{name}.{part}" for name in names for part in ("prints", "idf")]
+        tensors = read_tensors(folder, ["coefficients", "intercepts", "seen", *wanted])
+        vocabularies = tuple(
+            Vocabulary(kind, tensors[f"{name}.prints"], tensors[f"{name}.idf"])
+            for name, kind in zip(names, kinds, strict=True)
+        )
+        coefficients, intercepts, seen = tensors["coefficients"], tensors["intercepts"], tensors["seen"]
+        if coefficients.shape != (sum(map(len, vocabularies)), len(intercepts)):
+            raise damaged(folder / WEIGHTS, f"the coefficients have the shape {coefficients.shape}")
+        temperature = checked_temperature(facts["temperature"])
+        return cls(vocabularies, coefficients, intercepts, seen, int(facts["classes"]), temperature)
+
+
+def _names(count: int) -> list[str]:
+    return [f"vocabulary{i}" for i in range(count)]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON lines and JSON documents, read so that a broken line costs that line only, and is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bigenough.errors import UnreadableTable
+from bigenough.task.encoding import Text
+from bigenough.task.frames import from_columns, from_records
+from bigenough.task.table import LeftOut, Table, count, few
+
+__all__ = ["read_json_table"]
+
+
+def read_json_table(text: Text, *, where: str, sha256: str) -> Table:
+    """The table in JSON: an object a line, an array of objects, or an object of columns.
+
+    Raises:
+        UnreadableTable: there is no row, more than half of the lines cannot be read, or the document has another shape.
+    """
+    start = _first_letters(text)
+    if not start:
+        raise UnreadableTable(f"{where} is empty. One JSON object a line was expected.")
+    may_be_document = start.startswith("[") or not _is_object(start)
+    if may_be_document and (table := _document(text, where, sha256)) is not None:
+        return table
+    return _lines(text, where, sha256)
+
+
+def _first_letters(text: Text) -> str:
+    return next((line.strip() for line in text.lines() if line.strip()), "")
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _document(text: Text, where: str, sha256: str) -> Table | None:
+    """The table in one JSON value; None if the text is not one value."""
+    try:
+        value = json.loads("".join(text.lines()))
+    except ValueError:
+        return None
+    decisions = [f"Read as a JSON document, {text.encoding}."]
+    if isinstance(value, Mapping):
+        if value and all(isinstance(part, list) for part in value.values()):
+            lengths = {len(part) for part in value.values()}
+            if len(lengths) == 1 and not all(_is_rows(part) for part in value.values()):
+                frame, duplicated, nested = from_columns(list(value), list(value.values()))
+                rows = np.arange(1, len(frame) + 1)
+                return Table(frame, rows, where, sha256, tuple(decisions), (), duplicated, nested)
+        tables = {name: part for name, part in value.items() if _is_rows(part)}
+        if len(tables) != 1:
+            raise UnreadableTable(
+                f"{where} holds one JSON object with the keys {few(list(value))}. "
+                "An array of objects, one a row, or an object a line was expected."
+            )
+        name, value = tables.popitem()
+        decisions.append(f"The rows are those below the key {name!r}.")
+    if not isinstance(value, list):
+        raise UnreadableTable(f"{where} holds one JSON {type(value).__name__}. An array of objects was expected.")
+    return _from_values(list(enumerate(value, start=1)), [], where, sha256, decisions, "entry")
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _lines(text: Text, where: str, sha256: str) -> Table:
+    values: list[tuple[int, Any]] = []
+    broken: list[tuple[int, str]] = []
+    number = 0
+    for line_number, line in enumerate(text.lines(), start=1):
+        if not line.strip():
+            continue
+        number += 1
+        try:
+            values.append((number, json.loads(line)))
+        except ValueError as error:
+            broken.append((number, f"line {line_number}: {error}"))
+    decisions = [f"Read as JSON lines, {text.encoding}."]
+    if len(text.legacy_lines):
+        decisions.append(
+            f"The file mixes encodings: {count(len(text.legacy_lines), 'line')} ({few(text.legacy_lines)}), not "
+            f"UTF-8 and read as {text.legacy}."
+        )
+    return _from_values(values, broken, where, sha256, decisions, "line")
+
+
+def _from_values(
+    values: list[tuple[int, Any]],
+    broken: list[tuple[int, str]],
+    where: str,
+    sha256: str,
+    decisions: list[str],
+    unit: str,
+) -> Table:
+    records = [(number, value) for number, value in values if isinstance(value, dict)]
+    others = [number for number, value in values if not isinstance(value, dict)]
+    n_lost = len(broken) + len(others)
+    if n_lost > len(records) or not records:
+        first = broken[0][1] if broken else f"{unit} {few(others, 1)} is no object"
+        raise UnreadableTable(
+            f"{where}: {n_lost:,} of {n_lost + len(records):,} {unit}s are no JSON object (the first: {first}). "
+            'One object a line was expected, such as {"text": "...", "label": "..."}.'
+        )
+    if broken:
+        decisions.append(f"{count(len(broken), unit)} cannot be read as JSON ({few([why for _, why in broken], 3)}).")
+    unreadable = tuple(
+        LeftOut(reason, np.asarray(numbers, np.int64))
+        for reason, numbers in (
+            (f"the {unit} is not valid JSON", [number for number, _ in broken]),
+            (f"the {unit} is no JSON object", others),
+        )
+        if numbers
+    )
+    frame, duplicated, nested = from_records([record for _, record in records])
+    rows = np.asarray([number for number, _ in records], np.int64)
+    return Table(frame, rows, where, sha256, tuple(decisions), unreadable, duplicated, nested)

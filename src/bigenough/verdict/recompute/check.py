@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hold a stored verdict, and the scores beside it, against what the rows say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .distributions import binomial_tail, normal
+from .statistics import (
+    Resamples,
+    calibration_error,
+    calibration_interval,
+    clopper_pearson,
+    mcnemar,
+    mean_interval,
+    metric_value,
+    resamples,
+    tango_bound,
+    tango_statistic,
+    wilson,
+)
+
+__all__ = ["Arrays", "Check", "recompute"]
+
+Codes = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Json = Mapping[str, Any]
+
+CLOSED, INVERTED = 1e-9, 1e-6
+
+
+class Arrays(NamedTuple):
+    """One candidate's rows on certify: (n,) predicted codes and, if its evidence is checked, (n, k) probabilities."""
+
+    predicted: Codes
+    probability: Floats | None = None
+
+
+class Check(NamedTuple):
+    """One printed value and the same value from the rows."""
+
+    name: str
+    stated: object
+    recomputed: object
+    agree: bool
+
+
+class _Rows(NamedTuple):
+    gold: Codes
+    groups: Codes | None
+    candidates: Mapping[str, Arrays]
+
+
+def recompute(
+    verdict: Json,
+    gold: Codes,
+    candidates: Mapping[str, Arrays],
+    *,
+    groups: Codes | None = None,
+    evidence: Mapping[str, Json] | None = None,
+    classes: Sequence[str] | None = None,
+) -> list[Check]:
+    """Every statistic of a verdict, and of the evidence, computed again from rows; look for ``agree`` false.
+
+    Uses numpy and the standard library and nothing else of bigenough. Closed forms agree to 1e-9, inverted ones to
+    1e-6. The bootstrap is repeated draw by draw with the verdict's seed, which needs a numpy with the same stream of
+    ``Generator.multinomial``.
+
+    Args:
+        verdict: the JSON of the verdict.
+        gold: (n,) gold codes of certify.
+        candidates: by name: those of the comparisons, the reference, and those of the evidence.
+        groups: (n,) group codes, if the verdict used groups.
+        evidence: by candidate, the JSON of its scores: the five metrics, "per_class" and "confusions"; optional.
+        classes: the labels in order of their codes; needed when per_class or confusions are checked.
+
+    Example:
+        >>> from bigenough.verdict import Bar, Nominee, decide
+        >>> gold, said = np.zeros(300, dtype=np.int64), np.repeat([0, 1], [280, 20])
+        >>> stored = decide(gold, [Nominee("linear", 1000, said)], Bar(0.9)).to_json()
+        >>> all(check.agree for check in recompute(stored, gold, {"linear": Arrays(said)}))
+        True
+    """
+    rows = _Rows(gold, groups, candidates)
+    checks = [*_whole(verdict, rows)]
+    for comparison in verdict["comparisons"]:
+        if comparison["score"] is not None:
+            checks += _comparison(verdict, comparison, rows)
+    checks += _decision(verdict)
+    for name, scores in (evidence or {}).items():
+        checks += _evidence(verdict, name, scores, rows, classes)
+    return checks
+
+
+def _same(name: str, stated: object, found: object, tolerance: float = CLOSED) -> Check:
+    if isinstance(stated, int | float) and isinstance(found, int | float):
+        return Check(name, stated, found, math.isclose(stated, found, rel_tol=tolerance, abs_tol=tolerance))
+    return Check(name, stated, found, stated == found)
+
+
+def _whole(verdict: Json, rows: _Rows) -> Iterator[Check]:
+    yield _same("certify rows", verdict["n_certify"], len(rows.gold))
+    yield _same("groups", verdict["n_groups"], None if rows.groups is None else len(np.unique(rows.groups)))
+    reference = verdict["reference"]
+    if reference["kind"] == "candidate":
+        predicted = rows.candidates[reference["name"]].predicted
+        found = metric_value(verdict["metric"], rows.gold, predicted)
+        yield _same(f"{reference['name']}: {verdict['metric']}", reference["score"], found)
+
+
+class _Found(NamedTuple):
+    lower: float
+    upper: float
+    p_value: float
+    low: float
+    high: float
+    method: str
+
+
+def _comparison(verdict: Json, stated: Json, rows: _Rows) -> Iterator[Check]:
+    name, reference, gold = stated["candidate"], verdict["reference"], rows.gold
+    predicted = rows.candidates[name].predicted
+    against = rows.candidates[reference["name"]].predicted if reference["kind"] == "candidate" else None
+    score = metric_value(verdict["metric"], gold, predicted)
+    other = reference["score"] if against is None else metric_value(verdict["metric"], gold, against)
+    b = c = exact = None
+    if against is not None:
+        b = int(((predicted == gold) & (against != gold)).sum())
+        c = int(((predicted != gold) & (against == gold)).sum())
+        exact = mcnemar(b, c) if rows.groups is None else None
+    found = _bounds(verdict, stated["level"], rows, predicted, against)
+    tested = stated["decision"] != "not tested"
+    yield _same(f"{name}: n", stated["n"], len(gold))
+    yield _same(f"{name}: score", stated["score"], score)
+    yield _same(f"{name}: reference's score", stated["reference_score"], other)
+    yield _same(f"{name}: difference", stated["difference"], score - other)
+    yield _same(f"{name}: right only by it", stated["only_candidate_right"], b)
+    yield _same(f"{name}: right only by the reference", stated["only_reference_right"], c)
+    yield _same(f"{name}: exact McNemar p", stated["mcnemar_p"], exact)
+    yield _same(f"{name}: method", stated["method"], found.method)
+    yield _same(f"{name}: lower bound", stated["lower"], found.lower if tested else None, INVERTED)
+    yield _same(f"{name}: upper bound", stated["upper"], found.upper, INVERTED)
+    yield _same(f"{name}: interval, low end", stated["interval"]["low"], found.low, INVERTED)
+    yield _same(f"{name}: interval, high end", stated["interval"]["high"], found.high, INVERTED)
+    yield _same(f"{name}: p-value", stated["p_value"], found.p_value if tested else None, INVERTED)
+    yield _same(f"{name}: shown worse", stated["shown_worse"], found.upper < -verdict["margin"])
+    if tested:
+        yield _same(f"{name}: decision", stated["decision"], "passed" if found.lower > -verdict["margin"] else "failed")
+        yield _same(f"{name}: smallest margin", stated["smallest_provable_margin"], max(0.0, -found.lower), INVERTED)
+    if stated["ignores_groups"] is not None and b is not None and c is not None:
+        yield from _beside(stated, b, c, len(gold), verdict["margin"])
+    if stated["rows_needed"] is not None:
+        yield _rows_needed(verdict, stated, rows, predicted, against)
+
+
+def _bounds(verdict: Json, level: float, rows: _Rows, predicted: Codes, against: Codes | None) -> _Found:
+    n, margin = len(rows.gold), verdict["margin"]
+    bar = verdict["reference"]["score"] if against is None else 0.0
+    if verdict["metric"] == "accuracy" and rows.groups is None:
+        right = predicted == rows.gold
+        if against is None:
+            hits = int(right.sum())
+            (lower, upper), (low, high) = clopper_pearson(hits, n, level), clopper_pearson(hits, n, 0.025)
+            p = binomial_tail(hits, n, min(max(bar - margin, 0.0), 1.0))
+            return _Found(lower - bar, upper - bar, p, low - bar, high - bar, "exact binomial")
+        b, c = int((right & (against != rows.gold)).sum()), int((~right & (against == rows.gold)).sum())
+        p = 1 - normal.cdf(tango_statistic(b, c, n, -margin))
+        return _Found(*tango_bound(b, c, n, level), p, *tango_bound(b, c, n, 0.025), "Tango score")
+    drawn = _draw(verdict, rows, predicted, against)
+    (lower, upper), (low, high) = drawn.bounds(level), drawn.bounds(0.025)
+    ends = (
+        max(lower - bar, -1.0),
+        min(upper - bar, 1.0),
+        drawn.pvalue(bar - margin),
+        max(low - bar, -1.0),
+        min(high - bar, 1.0),
+    )
+    return _Found(*ends, "BCa bootstrap with a score-type guard" + ("" if rows.groups is None else " over groups"))
+
+
+def _draw(verdict: Json, rows: _Rows, predicted: Codes, against: Codes | None) -> Resamples:
+    models = [predicted] if against is None else [predicted, against]
+    return resamples(verdict["metric"], rows.gold, models, rows.groups, verdict["seed"], verdict["n_resamples"])
+
+
+def _beside(stated: Json, b: int, c: int, n: int, margin: float) -> Iterator[Check]:
+    lower, upper = tango_bound(b, c, n, stated["level"])
+    p = 1 - normal.cdf(tango_statistic(b, c, n, -margin))
+    for key, found in (("lower", lower), ("upper", upper), ("p_value", p)):
+        yield _same(f"{stated['candidate']}: ignoring groups, {key}", stated["ignores_groups"][key], found, INVERTED)
+
+
+def _rows_needed(verdict: Json, stated: Json, rows: _Rows, predicted: Codes, against: Codes | None) -> Check:
+    """Rows by the normal formula; where the verdict used an exact power the two agree within a tenth."""
+    needed, margin, n = stated["rows_needed"], verdict["margin"], stated["n"]
+    difference = stated["difference"] if against is None else min(stated["difference"], 0.0)
+    prove = difference > -margin
+    z = normal.inv_cdf(1 - stated["level"]) + normal.inv_cdf(needed["power"])
+    if stated["method"] == "Tango score":
+        discordance = max((stated["only_candidate_right"] + stated["only_reference_right"]) / n, abs(difference))
+        spread = math.sqrt(max(discordance - difference**2, 0.0))
+    elif stated["method"] == "exact binomial":
+        spread = math.sqrt(stated["score"] * (1 - stated["score"]))
+    else:
+        spread = _draw(verdict, rows, predicted, against).error * math.sqrt(n)
+    distance = abs(difference + margin)
+    rough = math.inf if distance <= 1e-9 else (spread * z / distance) ** 2
+    total = needed["total"]
+    name = f"{stated['candidate']}: rows needed, about"
+    right_aim = needed["purpose"] == ("prove" if prove else "show worse")
+    if total is None:
+        return Check(name, None, round(rough) if rough < 1e15 else None, right_aim and rough > 8e6)
+    close = 0.9 * rough - 300 <= total <= 1.1 * rough + 300 or total == n + 1
+    return Check(name, total, round(rough), right_aim and close and needed["more"] == total - n)
+
+
+def _decision(verdict: Json) -> Iterator[Check]:
+    """What must follow from the comparisons, once they are right."""
+    comparisons, reference, down = verdict["comparisons"], verdict["reference"], verdict["mode"] == "down"
+    decisions = [c["decision"] for c in comparisons]
+    stops = "failed" if down else "passed"
+    turn = decisions.index(stops) + 1 if stops in decisions else len(decisions)
+    legal = all((d == "not tested") == (place >= turn) for place, d in enumerate(decisions))
+    yield Check("order of testing", decisions, "each in its turn" if legal else "out of turn", legal)
+    share = verdict["alpha"] if down else verdict["alpha"] / max(verdict["n_planned"], 1)
+    yield _same("error level of each test", [c["level"] for c in comparisons], [share] * len(comparisons))
+    passed = [c["candidate"] for c in comparisons if c["decision"] == "passed"]
+    fallback = reference["name"] if reference["within_limits"] else None
+    if passed:
+        answer, winner = "proved", passed[-1] if down else passed[0]
+    elif (
+        all(c["shown_worse"] for c in comparisons)
+        and len(comparisons) + len(verdict["left_out"]) >= verdict["n_planned"]
+    ):
+        answer, winner = ("proved", fallback) if fallback else ("not good enough", None)
+    else:
+        answer, winner = "cannot tell", None
+    yield _same("answer", verdict["answer"], answer)
+    yield _same("exit code", verdict["exit_code"], {"proved": 0, "not good enough": 3, "cannot tell": 4}[answer])
+    yield _same("winner", verdict["winner"], winner)
+    yield _same("safe choice", verdict["safe_choice"], winner or fallback)
+    deciding = next((c for c in comparisons if c["candidate"] == verdict["deciding"]), None)
+    if deciding is not None:
+        stated = verdict["smallest_provable_margin"]
+        yield _same("smallest provable margin", stated, deciding["smallest_provable_margin"])
+
+
+def _evidence(verdict: Json, name: str, stated: Json, rows: _Rows, classes: Sequence[str] | None) -> Iterator[Check]:
+    gold, (predicted, probability) = rows.gold, rows.candidates[name]
+    seed, times = verdict["seed"], verdict["n_resamples"]
+    found: dict[str, tuple[float, float, float]] = {}
+    for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
+        value = metric_value(metric, gold, predicted)
+        if metric == "accuracy" and rows.groups is None:
+            low, high = wilson(int((gold == predicted).sum()), len(gold), 0.95)
+        else:
+            low, high = resamples(metric, gold, [predicted], rows.groups, seed, times).bounds(0.025)
+        found[metric] = (value, max(0.0, low), min(1.0, high))
+    if probability is not None:
+        loss = -np.log(np.clip(probability[np.arange(len(gold)), gold], 1e-12, 1.0))
+        found["log_loss"] = (float(loss.mean()), *mean_interval(loss, rows.groups, 0.025))
+        ends = calibration_interval(gold, probability, rows.groups, 0.025, seed, times)
+        found["calibration_error"] = (calibration_error(gold, probability), *ends)
+    for metric, values in found.items():
+        for part, value in zip(("value", "low", "high"), values, strict=True):
+            if metric in stated:
+                yield _same(f"{name}: {metric}, {part}", stated[metric][part], value, INVERTED)
+    yield from _per_class(name, stated, gold, predicted, classes)
+
+
+def _per_class(
+    name: str, stated: Json, gold: Codes, predicted: Codes, classes: Sequence[str] | None
+) -> Iterator[Check]:
+    code = {label: place for place, label in enumerate(classes or [])}
+    for entry in stated.get("per_class", []):
+        k = code[entry["label"]]
+        n, claimed, hits = (
+            int((gold == k).sum()),
+            int((predicted == k).sum()),
+            int(((gold == k) & (predicted == k)).sum()),
+        )
+        title = f"{name}: class {entry['label']}"
+        yield _same(f"{title}, n", entry["n"], n)
+        yield _same(f"{title}, F1", entry["f1"], 2 * hits / max(n + claimed, 1))
+        for part, whole in (("precision", claimed), ("recall", n)):
+            if whole and entry.get(part) is not None:
+                low, high = wilson(hits, whole, 0.95)
+                for end, value in (("value", hits / whole), ("low", low), ("high", high)):
+                    yield _same(f"{title}, {part}, {end}", entry[part][end], value, INVERTED)
+    for entry in stated.get("confusions", []):
+        pair = int(((gold == code[entry["gold"]]) & (predicted == code[entry["predicted"]])).sum())
+        yield _same(f"{name}: {entry['gold']} taken for {entry['predicted']}", entry["count"], pair)

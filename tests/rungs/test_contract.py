@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every installed rung passes the one contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rungs.contract import Case, RungContract
+
+from bigenough.errors import WeightsNotFound
+from bigenough.rungs.protocol import Rung, Workbench
+from bigenough.rungs.registry import find_rungs
+from bigenough.task import Examples
+
+
+@pytest.fixture(scope="module", params=find_rungs(report=lambda message: None), ids=lambda rung: rung.name)
+def case(request: pytest.FixtureRequest, weights_cache: Path, fit_split: Examples, select_split: Examples) -> Case:
+    rung: Rung = request.param
+    bench = Workbench(seed=7, threads=2, cache=weights_cache, offline=True)
+    try:
+        return Case.of(rung, bench, fit_split, select_split, 4)
+    except WeightsNotFound as error:
+        pytest.skip(f"{rung.name}: {error}")
+
+
+class TestEveryRung(RungContract):
+    pass
