@@ -88,7 +88,7 @@ def run(data: Path, names: tuple[str, ...], *, threads: int) -> dict[str, dict]:
 def table(results: dict[str, dict]) -> str:
     """The results as Markdown."""
     lines = [
-        "| set (train, test, classes) | rung | accuracy [95 %] | macro F1 | peer acc | ms p50 | rows/s | MB | train s |",
+        "| set (train, test, k) | rung | accuracy [95 %] | macro F1 | peer acc | ms p50 | rows/s | MB | train s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, result in results.items():

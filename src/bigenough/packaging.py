@@ -89,7 +89,8 @@ def write_next_rows(
     probabilities = {name: each.predictor(None).predict_proba(texts) for name, each in learners.items()}
     needed = verdict.rows_needed
     proof = PROOF_ROWS_UNKNOWN if needed is None or needed.more is None else needed.more
-    chosen = next_rows(probabilities, proof=min(proof, len(texts)), learning=min(LEARNING_ROWS, len(texts)), seed=seed)
+    learning = min(LEARNING_ROWS, len(texts) // 4)
+    chosen = next_rows(probabilities, proof=min(proof, len(texts) - learning), learning=learning, seed=seed)
     buffer = StringIO()
     pl.DataFrame(
         {

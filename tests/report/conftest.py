@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole studies made from simulated predictions: every figure of theirs is computed by the functions a real study uses."""
+"""Whole studies made from simulated predictions; their figures come from the functions that a real study uses."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -10,13 +10,14 @@ import pytest
 
 from bigenough.measure.quality import top_confusions
 from bigenough.quantity import Quantity, measured, modelled, unknown
-from bigenough.report import CandidateFiles, Scored, StudyFiles
+from bigenough.report import CandidateFiles, Scored, StudyFiles, render
 from bigenough.storage import write_json
 from bigenough.verdict import Bar, Nominee, Reference, decide, metric_intervals, per_class_intervals
 
 CLASSES = (
-    "activate my card", "age limit", "balance not updated", "card arrival", "card delivery estimate", "card not working",
-    "cash withdrawal charge", "change pin", "exchange rate", "lost or stolen card", "pending top up", "refund not showing up",
+    "activate my card", "age limit", "balance not updated", "card arrival", "card delivery estimate",
+    "card not working", "cash withdrawal charge", "change pin", "exchange rate", "lost or stolen card",
+    "pending top up", "refund not showing up",
 )  # fmt: skip
 
 # name: how strong its signal is, bytes, latency p50 in ms
@@ -121,7 +122,7 @@ def _candidate(name, n_bytes, score):
         "summary": SUMMARIES[name],
         "settings": {"C": 4.0, "ngrams": [1, 2]},
         "trials": [] if name == "majority" else trials,
-        "select": {"accuracy": score, "balanced_accuracy": score, "macro_f1": score, "log_loss": 0.3, "calibration_error": 0.02},
+        "select": {"accuracy": score, "balanced_accuracy": score, "macro_f1": score, "log_loss": 0.3},
         "learning_curve": [
             {"rows": rows, "score": score * (1 if name == "majority" else 1 - 0.5 * (650 / rows) ** 0.9)}
             for rows in (650, 1300, 2600, 5200)
@@ -147,16 +148,16 @@ def _audit(n):
             {"kind": "leak_exact", "severity": "problem", "count": 3, "rows": [812, 1007, 1333],
              "message": f"3 of {n:,} certify rows (0.1 %) also stand, word for word, in fit or select.",
              "advice": "Remove these rows, or split again with the column that ties them together as --group.",
-             "examples": [{"row": 812, "text": "How do I locate my card?"}, {"row": 17, "text": "how do i locate my card"}]},
+             "examples": [{"row": 812, "text": "Where is my card?"}, {"row": 17, "text": "where is my card"}]},
             {"kind": "label_errors", "severity": "warning", "count": 141, "rows": list(range(40, 90)),
              "message": "141 labels are probably wrong (1.4 % of the rows looked at).",
              "advice": "Read these rows first; correct the label or leave the row out.",
              "examples": [{"row": 41, "text": "why was i charged for using the cash machine?"}]},
             {"kind": "languages", "severity": "info", "count": 12, "rows": [7, 8, 9],
-             "message": "12 rows are not English.", "advice": "Check that the model will meet these languages too.", "examples": []},
+             "message": "12 rows are not English.", "advice": "Will the model meet them?", "examples": []},
         ],
         "classes": [{"label": label, "fit": 430, "select": 118, "certify": n // 12} for label in CLASSES],
-        "splits": {"fit": 5200, "select": 1420, "certify": n, "decisions": ["Split by content hash, stratified by label, seed 0."]},
+        "splits": {"fit": 5200, "select": 1420, "certify": n, "decisions": ["Stratified by label, seed 0."]},
         "languages": {"en": 0.981, "de": 0.012, "undetermined": 0.007},
         "length": {"median_chars": 47, "p95_chars": 160, "max_chars": 433},
         "noise_ceiling": ceiling.to_json(),
@@ -190,7 +191,7 @@ def make_study(scenario=Scenario()):
     verdict = decide(
         gold,
         [Nominee(name, RUNGS[name][1], scored[name].predicted) for name in nominees],
-        Bar(scenario.bar) if scenario.bar is not None else Reference("frozen", scored["frozen"].predicted, RUNGS["frozen"][1]),
+        Bar(scenario.bar) if scenario.bar else Reference("frozen", scored["frozen"].predicted, RUNGS["frozen"][1]),
         margin=0.0 if scenario.bar is not None else 0.015,
         mode=scenario.mode,
         n_resamples=300,
@@ -199,13 +200,14 @@ def make_study(scenario=Scenario()):
     return StudyFiles(
         study={
             "format": 1, "name": "banking questions", "created": "2026-11-22T20:41:07Z", "bigenough": "0.1.0",
-            "source": {"path": "tickets.csv", "rows": 9020, "sha256": "c0ffee" * 10 + "abcd", "text_column": "utterance",
-                       "label_column": "intent", "group_column": None, "time_column": None,
-                       "decisions": ["Read as UTF-8, delimiter ','.", "text: 'utterance' (mean 61 characters, 98 % distinct)"]},
-            "options": {"text": None, "label": "intent", "metric": "accuracy", "margin": 1.5, "alpha": 0.05, "against": "best",
-                        "bar": None, "search": "down", "rungs": None, "seed": 0, "trials": 3, "limits": {"size_mb": 200.0}},
+            "source": {"path": "tickets.csv", "rows": 9020, "sha256": "c0ffee" * 10 + "abcd",
+                       "text_column": "utterance", "label_column": "intent", "group_column": None, "time_column": None,
+                       "decisions": ["Read as UTF-8.", "text: 'utterance' (mean 61 characters, 98 % distinct)"]},
+            "options": {"text": None, "label": "intent", "metric": "accuracy", "margin": 1.5, "alpha": 0.05,
+                        "against": "best", "bar": None, "search": "down", "rungs": None, "seed": 0, "trials": 3,
+                        "limits": {"size_mb": 200.0}},
             "machine": {"cpu": "AMD EPYC 9B45", "cores": 2, "memory_gb": 24.0, "flags": ["avx2", "avx512f", "vnni"],
-                        "os": "Linux 6.8", "python": "3.11.9"},
+                        "os": "Linux 6.8", "python": "CPython 3.11.9"},
             "packages": {"numpy": "2.4.0", "scikit-learn": "1.9.0"},
             "task": {"name": "banking questions", "classes": list(CLASSES), "metric": "accuracy", "margin": 0.015,
                      "alpha": 0.05, "limits": {}},
@@ -234,7 +236,9 @@ def save_study(files, folder):
                 (home / f"{name}.json").write_text(json.dumps(data))
         if one.certify is not None:
             np.savez(home / "certify.npz", **vars(one.certify))
-    pl.DataFrame({"row": list(files.texts), "text": list(files.texts.values())}).write_parquet(folder / "examples.parquet")
+    pl.DataFrame({"row": list(files.texts), "text": list(files.texts.values())}).write_parquet(
+        folder / "examples.parquet"
+    )
 
 
 SCENARIOS = {
@@ -255,4 +259,16 @@ def studies():
 @pytest.fixture
 def study(studies):
     """A study whose smaller model is proved good enough."""
-    return replace(studies["proved"])
+    return studies["proved"]
+
+
+@pytest.fixture(scope="session")
+def rendered(studies):
+    """The page of each study."""
+    return {name: render(files) for name, files in studies.items()}
+
+
+@pytest.fixture
+def save():
+    """What writes a study's files into a folder."""
+    return save_study

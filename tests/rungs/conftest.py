@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +49,9 @@ def select_split(diagnoses: Examples) -> Examples:
 
 
 @pytest.fixture(scope="session")
-def weights_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for prepared weights, so that each is prepared once a session."""
-    return tmp_path_factory.mktemp("weights")
+def weights_cache() -> Path:
+    """The user's own folder of prepared weights: making the token table of the static rung takes half a minute."""
+    return Path(os.environ.get("BIGENOUGH_CACHE") or Path.home() / ".cache" / "bigenough")
 
 
 @pytest.fixture

@@ -221,6 +221,31 @@ def test_scores_that_cannot_be_told_apart_are_decided_by_log_loss(bench, first, 
     assert (found.score, found.log_loss) == (mine.score, mine.log_loss)
 
 
+@pytest.mark.parametrize(("metric", "chosen"), [("accuracy", "a"), ("macro_f1", "b"), ("balanced_accuracy", "b")])
+def test_log_loss_counts_rows_or_classes_as_the_metric_does(bench, metric, chosen):
+    """Both settings are right on the same rows; one knows when it is right on the large class, one on the small."""
+    wrong = np.array([True] * 10 + [False] * 80 + [True] * 2 + [False] * 8)
+    select = Examples(["red"] * 90 + ["green"] * 10, np.array([0] * 90 + [1] * 10), np.arange(1, 101))
+
+    class Leaning(Twins):
+        def fit(self, examples: Examples, n_classes: int, settings: Mapping[str, Any], bench: Workbench) -> Any:
+            knowing = "red" if settings["which"] == "a" else "green"
+
+            class Lean(Oracle):
+                def predict_proba(self, texts: list[str]) -> np.ndarray:
+                    knows = np.array([text == knowing for text in texts])
+                    sure = np.where(knows != wrong, 0.95, 0.6)
+                    said = np.where(wrong, 1 - sure, sure)
+                    red = np.where(select.labels == 0, said, 1 - said)
+                    return np.column_stack([red, 1 - red, np.zeros(len(texts))])
+
+            return Lean(1, 1)
+
+    found = search(Leaning((1, 1), (1, 1)), coloured(60), select, 3, metric, trials=4, minutes=1, bench=bench)
+    assert len({trial.score for trial in found.trials}) == 1
+    assert found.settings == {"which": chosen}
+
+
 def test_finished_fits_are_not_done_again(bench, tmp_path: Path):
     whole = run(OracleRung(), bench, trials=9)
     run(OracleRung(), bench, trials=4, memory=FitMemory(tmp_path))

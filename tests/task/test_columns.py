@@ -7,7 +7,8 @@ from bigenough.errors import ColumnNotFound
 from bigenough.task.columns import find_column, guess_columns, guess_text
 from bigenough.task.reading import read_table
 
-WORDS = "card lost order late refund please help account parcel where broken never again great awful my the a is".split()
+SAID = "card lost order late refund please help account parcel where broken never again great awful my the a is"
+WORDS = SAID.split()
 N = 200
 
 
@@ -74,7 +75,13 @@ TABLES = {
         "Product",
     ),
     "annotated tweets": (
-        {"": NUMBERS, "count": kinds("3", "6"), "neither": kinds("0", "1"), "class": kinds("0", "1"), "tweet": prose(1)},
+        {
+            "": NUMBERS,
+            "count": kinds("3", "6"),
+            "neither": kinds("0", "1"),
+            "class": kinds("0", "1"),
+            "tweet": prose(1),
+        },
         "tweet",
         "class",
     ),
@@ -85,7 +92,11 @@ TABLES = {
         "label",
     ),
     "stars": ({"review_id": NUMBERS, "stars": kinds("1", "2", "5"), "review_body": prose(1)}, "review_body", "stars"),
-    "other language": ({"anfrage": prose(1), "abteilung": kinds("Vertrieb", "Technik"), "datum": DAYS}, "anfrage", "abteilung"),
+    "other language": (
+        {"anfrage": prose(1), "abteilung": kinds("Vertrieb", "Technik"), "datum": DAYS},
+        "anfrage",
+        "abteilung",
+    ),
 }
 
 
@@ -115,15 +126,17 @@ def test_runners_up_are_named():
 def test_what_cannot_be_told_is_refused():
     with pytest.raises(ColumnNotFound, match=r"cannot be guessed: 'kind', 'sort' could each be it\. Name it"):
         guess_columns(read_table({"text": prose(1), "kind": kinds("a", "b"), "sort": kinds("x", "y")}))
-    with pytest.raises(ColumnNotFound, match="text column of .* cannot be guessed.*'a', 'b'"):
+    with pytest.raises(ColumnNotFound, match=r"text column of .* cannot be guessed.*'a', 'b'"):
         guess_columns(read_table({"a": NUMBERS, "b": kinds("1", "2")}))
-    with pytest.raises(ColumnNotFound, match="label column of .* cannot be guessed"):
+    with pytest.raises(ColumnNotFound, match=r"label column of .* cannot be guessed"):
         guess_columns(read_table({"text": prose(1), "id": NUMBERS}))
 
 
 def test_a_wrong_name_lists_the_columns_and_the_nearest():
     table = read_table(TABLES["intents"][0])
-    with pytest.raises(ColumnNotFound, match=r"no column 'Intents' for the label\. Did you mean 'intent'\?.*'utterance'"):
+    with pytest.raises(
+        ColumnNotFound, match=r"no column 'Intents' for the label\. Did you mean 'intent'\?.*'utterance'"
+    ):
         guess_columns(table, label="Intents")
     with pytest.raises(ColumnNotFound, match="named for the text and for the label"):
         guess_columns(table, text="intent", label="intent")
@@ -134,7 +147,7 @@ def test_doubled_names_hurt_only_when_they_are_meant(tmp_path):
     path.write_text("text,note,note,label\n" + "".join(f"{text},x,y,{i % 2}\n" for i, text in enumerate(prose(1))))
     table = read_table(path)
     assert guess_columns(table).label == "label"
-    with pytest.raises(ColumnNotFound, match="several columns called 'note'.*'note', 'note#2'"):
+    with pytest.raises(ColumnNotFound, match=r"several columns called 'note'.*'note', 'note#2'"):
         find_column(table, "note", "label")
 
 

@@ -53,7 +53,7 @@ def test_labels_become_sorted_strings(labels, classes):
 
 def test_a_measure_or_an_id_or_lists_are_no_labels():
     draw = np.random.default_rng(0)
-    with pytest.raises(BadOption, match="100 different fractional numbers .* a measure, not a class"):
+    with pytest.raises(BadOption, match=r"100 different fractional numbers .* a measure, not a class"):
         labelled(table_of(texts(100), draw.random(100).tolist()), text="text", label="label")
     with pytest.raises(NotEnoughLabels, match="100 different values in 100 rows"):
         labelled(table_of(texts(100), list(range(100))), text="text", label="label")
@@ -75,7 +75,9 @@ def test_long_texts_are_cut_and_named():
 
 
 def test_groups_are_coded_and_a_missing_one_stands_alone():
-    data = labelled(table_of(texts(5), list("abaab"), who=["z", None, "b", "z", None]), group="who", text="text", label="label")
+    data = labelled(
+        table_of(texts(5), list("abaab"), who=["z", None, "b", "z", None]), group="who", text="text", label="label"
+    )
     assert data.examples.groups.tolist() == [1, 2, 0, 1, 3]
     assert data.group_names == ("b", "z")
     with pytest.raises(ColumnNotFound, match="no column 'whom' for the group"):
@@ -132,13 +134,17 @@ def test_official_test_rows_follow_with_the_union_of_classes():
     assert [whole.classes[code] for code in whole.examples.labels] == [*"ababab", "b", "new", "0"]
     assert whole.examples.rows.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 10]
     assert whole.left_out[-1].rows.tolist() == [9]
-    assert any("2 classes of the test set (0, new) have no training row: 2 rows stay" in said for said in whole.decisions)
+    assert any(
+        "2 classes of the test set (0, new) have no training row: 2 rows stay" in said for said in whole.decisions
+    )
     with pytest.raises(NotEnoughLabels, match="no row with a text and a label"):
         with_official_test(train, table_of(["x"], [None]))
 
 
 def test_official_test_shares_group_names():
-    train = labelled(table_of(texts(4), list("abab"), who=["z", "b", None, "z"]), text="text", label="label", group="who")
+    train = labelled(
+        table_of(texts(4), list("abab"), who=["z", "b", None, "z"]), text="text", label="label", group="who"
+    )
     whole, _ = with_official_test(train, table_of(["t1", "t2", "t3"], list("aba"), who=["a", "z", None]))
     assert whole.group_names == ("a", "b", "z")
     assert whole.examples.groups.tolist() == [2, 1, 3, 2, 0, 2, 4]

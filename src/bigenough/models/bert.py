@@ -8,7 +8,7 @@ norm, then post-norm transformer layers (Devlin et al. 2019; Sanh et al. 2019; L
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,12 +78,13 @@ DISTILBERT = Family(
     narrow="ffn.lin2",
     norm="output_layer_norm",
 )
+ROBERTA = replace(BERT, prefix="roberta.")
 FAMILIES: Mapping[str, Family] = {
     "bert": BERT,
     "distilbert": DISTILBERT,
-    "roberta": BERT,
-    "xlm-roberta": BERT,
-    "camembert": BERT,
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "camembert": ROBERTA,
 }
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert")
 
@@ -185,13 +186,20 @@ def read_bert(folder: Path) -> BertModel:
     config = _config(folder, raw)
     arrays = _Arrays(folder, FAMILIES[config.family])
     words = arrays.get("embeddings.word_embeddings.weight", (int(raw["vocab_size"]), config.width))
-    layers = tuple(_layer(arrays, config, i, int(raw.get("intermediate_size", raw.get("hidden_dim", 0)))) for i in range(config.layers))
-    return BertModel(config, words, _positions(arrays, raw, config), arrays.norm("embeddings.LayerNorm", config.width), layers)
+    layers = tuple(
+        _layer(arrays, config, i, int(raw.get("intermediate_size", raw.get("hidden_dim", 0))))
+        for i in range(config.layers)
+    )
+    return BertModel(
+        config, words, _positions(arrays, raw, config), arrays.norm("embeddings.LayerNorm", config.width), layers
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UnsupportedModel(f"{path} is missing. A model folder holds config.json, model.safetensors and tokenizer.json.")
+        raise UnsupportedModel(
+            f"{path} is missing. A model folder holds config.json, model.safetensors and tokenizer.json."
+        )
     data = read_json(path)
     if not isinstance(data, dict):
         raise UnsupportedModel(f"{path} should hold one JSON object. Got {type(data).__name__}.")
@@ -206,17 +214,23 @@ def _config(folder: Path, raw: Mapping[str, Any]) -> BertConfig:
             f"{sorted(FAMILIES)}. Name another model with --encoder."
         )
     if raw.get("position_embedding_type", "absolute") != "absolute":
-        raise UnsupportedModel(f"{folder} has {raw['position_embedding_type']!r} positions; only 'absolute' ones are known.")
+        raise UnsupportedModel(
+            f"{folder} has {raw['position_embedding_type']!r} positions; only 'absolute' ones are known."
+        )
     activation = str(raw.get("hidden_act", raw.get("activation", "gelu")))
     if activation not in ACTIVATIONS:
         raise UnsupportedModel(f"{folder} has the activation {activation!r}; these are known: {sorted(ACTIVATIONS)}.")
+    width = _either(folder, raw, "hidden_size", "dim")
+    heads = _either(folder, raw, "num_attention_heads", "n_heads")
+    if width % heads:
+        raise UnsupportedModel(f"{folder / 'config.json'} shares {width} dimensions out over {heads} heads, unevenly.")
     pooling, normalise = _sentence(folder)
     pad_id = int(raw.get("pad_token_id") or 0)
     taken = int(raw["max_position_embeddings"]) - (pad_id + 1 if family in ROBERTA_LIKE else 0)
     return BertConfig(
         family=family,
-        width=_either(folder, raw, "hidden_size", "dim"),
-        heads=_either(folder, raw, "num_attention_heads", "n_heads"),
+        width=width,
+        heads=heads,
         layers=_either(folder, raw, "num_hidden_layers", "n_layers"),
         epsilon=float(raw.get("layer_norm_eps", 1e-12)),
         activation=ACTIVATIONS[activation],
@@ -280,7 +294,7 @@ class _Arrays:
                 "save the model again with save_pretrained(folder)."
             )
         with safe_open(self.path, framework="numpy") as file:
-            self._arrays = {name.removeprefix(family.prefix).removeprefix("roberta."): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self._arrays = {name.removeprefix(family.prefix): file.get_tensor(name) for name in list(file.keys())}
 
     def get(self, name: str, shape: tuple[int, ...]) -> Array:
         older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")

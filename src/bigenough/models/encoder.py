@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts to sentence vectors: tokenizers and onnxruntime, nothing else.
 
-A text's vector does not depend on the texts beside it: only rows of exactly one token length share a batch, so no padding
-is ever computed.
+A text's vector does not depend on the texts beside it: only rows of exactly one token length share a batch, so no
+padding is ever computed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Encoder:
         threads: onnxruntime's threads; None leaves its choice (all physical cores).
     """
 
-    def __init__(self, model: bytes | Path, tokenizer: Tokenizer, *, max_length: int, threads: int | None = None) -> None:
+    def __init__(
+        self, model: bytes | Path, tokenizer: Tokenizer, *, max_length: int, threads: int | None = None
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

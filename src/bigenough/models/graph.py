@@ -26,7 +26,7 @@ FUSED = "com.microsoft"
 
 
 def encoder_graph(model: BertModel) -> bytes:
-    """The serialised graph: ``input_ids`` and ``attention_mask``, int32 (batch, length), to ``embedding`` (batch, width).
+    """The serialised graph: int32 ``input_ids`` and ``attention_mask``, (batch, length); ``embedding``, (batch, width).
 
     The same arrays give the same bytes.
     """
@@ -38,7 +38,10 @@ def encoder_graph(model: BertModel) -> bytes:
     for i, layer in enumerate(model.layers):
         tokens = graph.layer(tokens, layer, f"layer{i}")
     graph.pool(tokens)
-    ids = [helper.make_tensor_value_info(n, onnx.TensorProto.INT32, ["batch", "length"]) for n in ("input_ids", "attention_mask")]
+    ids = [
+        helper.make_tensor_value_info(n, onnx.TensorProto.INT32, ["batch", "length"])
+        for n in ("input_ids", "attention_mask")
+    ]
     out = helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["batch", model.config.width])
     built = helper.make_graph(graph.nodes, "encoder", ids, [out], graph.arrays)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
@@ -57,7 +60,7 @@ class _Graph:
     def array(self, name: str, value: NDArray[Any]) -> str:
         from onnx import numpy_helper
 
-        self.arrays.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.arrays.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def node(self, operator: str, inputs: list[str], output: str, *, domain: str = "", **attributes: Any) -> str:
@@ -77,7 +80,12 @@ class _Graph:
         from onnx import helper
 
         node = helper.make_node(
-            "EmbedLayerNormalization", inputs, ["tokens", "unused"], name="tokens", domain=FUSED, epsilon=model.config.epsilon
+            "EmbedLayerNormalization",
+            inputs,
+            ["tokens", "unused"],
+            name="tokens",
+            domain=FUSED,
+            epsilon=model.config.epsilon,
         )
         self.nodes.append(node)
         return "tokens"
@@ -85,9 +93,15 @@ class _Graph:
     def layer(self, tokens: str, layer: Layer, at: str) -> str:
         qkv = [self.array(f"{at}.qkv", layer.qkv), self.array(f"{at}.qkv_bias", layer.qkv_bias)]
         attention = self.node(
-            "Attention", [tokens, *qkv, "attention_mask"], f"{at}.attention", domain=FUSED, num_heads=self.model.config.heads
+            "Attention",
+            [tokens, *qkv, "attention_mask"],
+            f"{at}.attention",
+            domain=FUSED,
+            num_heads=self.model.config.heads,
         )
-        attended = self.node("MatMul", [attention, self.array(f"{at}.attended_weight", layer.attended)], f"{at}.attended")
+        attended = self.node(
+            "MatMul", [attention, self.array(f"{at}.attended_weight", layer.attended)], f"{at}.attended"
+        )
         middle = self.skip_norm(attended, tokens, layer.attended_norm, layer.attended_bias, f"{at}.middle")
         wide = self.node("MatMul", [middle, self.array(f"{at}.widen", layer.widen)], f"{at}.wide")
         active = self.activate(wide, self.array(f"{at}.widen_bias", layer.widen_bias), f"{at}.active")
@@ -95,7 +109,12 @@ class _Graph:
         return self.skip_norm(narrow, middle, layer.norm, layer.narrow_bias, f"{at}.out")
 
     def skip_norm(
-        self, value: str, skip: str, pair: tuple[NDArray[np.float32], NDArray[np.float32]], bias: NDArray[np.float32], name: str
+        self,
+        value: str,
+        skip: str,
+        pair: tuple[NDArray[np.float32], NDArray[np.float32]],
+        bias: NDArray[np.float32],
+        name: str,
     ) -> str:
         inputs = [value, skip, *self.norm(name, pair), self.array(f"{name}.bias", bias)]
         return self.node("SkipLayerNormalization", inputs, name, domain=FUSED, epsilon=self.model.config.epsilon)

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a model's name to a folder of verified files, in four ways: a folder, a package, the Hugging Face cache, the hub."""
+"""From a model's name to a folder of verified files: a folder, a package, the Hugging Face cache or the hub."""
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from bigenough.errors import TamperedArtefact, WeightsNotFound
+from bigenough.errors import OutOfDisk, TamperedArtefact, WeightsNotFound
 from bigenough.storage import content_hash, sha256_file
 
 __all__ = ["DEFAULT_ENCODER", "Source", "Weights", "resolve"]
@@ -182,10 +184,10 @@ def _from_hub(name: str, downloads: Path, offline: bool, reasons: list[str]) -> 
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")
-    wanted = {"repo_id": repo, "revision": revision or None, "allow_patterns": list(DOWNLOADED)}
+    get = partial(snapshot_download, repo, revision=revision or None, allow_patterns=list(DOWNLOADED))
     for place in (None, downloads):
         try:
-            folder = Path(snapshot_download(**wanted, cache_dir=place, local_files_only=True))
+            folder = Path(get(cache_dir=place, local_files_only=True))
         except (OSError, ValueError):
             continue
         if all((folder / file).is_file() for file in NEEDED):
@@ -193,9 +195,11 @@ def _from_hub(name: str, downloads: Path, offline: bool, reasons: list[str]) -> 
     if offline:
         return None
     try:
-        return Path(snapshot_download(**wanted, cache_dir=downloads)), "hub"
-    except (OSError, ValueError) as error:
-        reasons.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+        return Path(get(cache_dir=downloads)), "hub"
+    except Exception as error:  # the hub's client lets errors of several libraries through
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise OutOfDisk(f"The disk that holds {downloads} is full. Free some space and run it again.") from error
+        reasons.append(" ".join(f"{type(error).__name__}: {error}".split()))
     return None
 
 
@@ -203,8 +207,8 @@ def _hub_weights(folder: Path, name: str, source: Source, shipped: Shipped | Non
     missing = [file for file in NEEDED if not (folder / file).is_file()]
     if missing:
         raise WeightsNotFound(
-            f"{name} on the hub has no {', '.join(missing)}. Choose a model with safetensors weights and a fast tokenizer, "
-            "or convert it yourself with transformers' save_pretrained(FOLDER) and name the folder."
+            f"{name} on the hub has no {', '.join(missing)}. Choose a model with safetensors weights and a fast "
+            "tokenizer, or convert it yourself with transformers' save_pretrained(FOLDER) and name the folder."
         )
     for file in NEEDED:
         # The hub keeps large files under their SHA-256; the cache's snapshot links to them.
@@ -222,14 +226,14 @@ def _how_to_get(name: str, hub_name: str, shipped: Shipped | None, reasons: list
         package = f"{shipped.command}   ({shipped.warning})"
     else:
         package = f"no known package ships it; these are shipped: {', '.join(SHIPPED)}"
-    if reasons:
+    if not _is_hub_name(hub_name):
+        hub = f"{name!r} is not a hub name (OWNER/MODEL)"
+    elif reasons:
         hub = f"tried and failed: {'; '.join(reasons)}"
     elif offline:
         hub = "switched off by the offline option; run again without it"
-    elif _hub_is_off():
-        hub = "switched off by HF_HUB_OFFLINE in the environment; unset it and run again"
     else:
-        hub = f"{name!r} is not a hub name (OWNER/MODEL)"
+        hub = "switched off by HF_HUB_OFFLINE in the environment; unset it and run again"
     return (
         f"The weights {name!r} were not found. Any one of these helps:\n"
         f"  1. a folder: give its path instead of the name; it holds {', '.join(NEEDED)}\n"

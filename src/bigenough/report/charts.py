@@ -10,15 +10,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
 import vl_convert
 
 from bigenough.report.markup import Html, element, raw
+from bigenough.report.placement import Board, Box, Side, spread
 from bigenough.report.view import Role
 
-__all__ = ["MARKS", "Bin", "Curve", "Dot", "Frame", "Gap", "Mark", "curves", "differences", "figure", "frontier", "reliability"]
+__all__ = [
+    "MARKS",
+    "Bin",
+    "Curve",
+    "Dot",
+    "Frame",
+    "Gap",
+    "Mark",
+    "curves",
+    "differences",
+    "figure",
+    "frontier",
+    "reliability",
+]
 
 Chart = alt.LayerChart
 
@@ -104,81 +118,131 @@ def frontier(
     x_domain = _log_domain([dot.x for dot in dots])
     scores = [value for dot in dots for value in (dot.low, dot.high)] + ([line] if line is not None else [])
     y_domain = _padded([100 * value for value in scores])
-    x = alt.X("x:Q", title=x_title, scale=alt.Scale(type="log", domain=x_domain), axis=_log_axis(x_domain))
-    y = alt.Y("score:Q", title=f"{y_title}, %", scale=alt.Scale(domain=y_domain, nice=False), axis=alt.Axis(tickCount=6))
-    low = alt.Y("low:Q", scale=alt.Scale(domain=y_domain, nice=False))
-    place, free = _places(dots, x_domain, y_domain, frame, line_title if line is not None else "", 100 * (line or 0.0))
-    layers: list[alt.Chart] = []
+    sides, line_side = _name_sides(dots, x_domain, y_domain, frame, None if line is None else (100 * line, line_title))
+    x_scale, y_scale = alt.Scale(type="log", domain=x_domain), alt.Scale(domain=y_domain, nice=False)
+    x = alt.X("x:Q", title=x_title, scale=x_scale, axis=_log_axis(x_domain))
+    y = alt.Y("score:Q", title=f"{y_title}, %", scale=y_scale, axis=alt.Axis(tickCount=6))
+    base = alt.Chart(_data(_dot_row(dot, side) for dot, side in zip(dots, sides, strict=True)))
+    layers = [
+        base.mark_rule(strokeWidth=1.5, opacity=0.7).encode(
+            x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", **_STROKE
+        ),
+        base.mark_point(opacity=1).encode(x=x, y=y, **_POINT),
+        base.mark_text(baseline="middle", color="var(--ink)", **_NUDGE).encode(x=x, y=y, text="name:N"),
+    ]
     if line is not None:
-        layers += _level(100 * line, line_title, x_domain, y_domain, frame, free)
-    for dot in dots:
-        mark = MARKS[dot.role]
-        base = alt.Chart(_data([{"x": dot.x, "score": 100 * dot.score, "low": 100 * dot.low, "high": 100 * dot.high}]))
-        layers.append(base.mark_rule(color=mark.colour, strokeWidth=1.5, opacity=0.7).encode(x=x, y=low, y2="high:Q"))
-        layers.append(_point(base, mark, size=210 if dot.role == "winner" else 150).encode(x=x, y=y))
-        layers.append(
-            base.mark_text(color="var(--ink)", fontWeight=600 if dot.role == "winner" else 400, **place[dot.name]).encode(
-                x=x, y=y, text=alt.value(dot.name)
-            )
-        )
+        level = alt.Chart(_data([{"score": 100 * line, "x": x_domain[0], "name": line_title, **line_side._asdict()}]))
+        rule = level.mark_rule(color="var(--bad)", strokeDash=[5, 3], strokeWidth=1.25).encode(y=y)
+        words = level.mark_text(baseline="middle", color="var(--bad)", fontSize=frame.font - 1, **_NUDGE)
+        layers = [rule, words.encode(x=x, y=y, text="name:N"), *layers]
     return _finish(layers, frame)
+
+
+def _dot_row(dot: Dot, side: Side) -> dict[str, Any]:
+    scores = {"score": 100 * dot.score, "low": 100 * dot.low, "high": 100 * dot.high}
+    size = 210 if dot.role == "winner" else 150
+    return {"name": dot.name, "x": dot.x, "size": size, **scores, **_drawn(MARKS[dot.role]), **side._asdict()}
+
+
+def _name_sides(
+    dots: Sequence[Dot],
+    x_domain: Sequence[float],
+    y_domain: Sequence[float],
+    frame: Frame,
+    line: tuple[float, str] | None,
+) -> tuple[list[Side], Side]:
+    wide, high = frame.width - 64.0, frame.height - 60.0  # what the axes leave
+
+    def across(x: float) -> float:
+        return math.log(x / x_domain[0]) / math.log(x_domain[1] / x_domain[0]) * wide
+
+    def down(score: float) -> float:
+        return (y_domain[1] - score) / (y_domain[1] - y_domain[0]) * high
+
+    board = Board(wide, high, frame.font)
+    for dot in dots:
+        x, y = across(dot.x), down(100 * dot.score)
+        board.take(Box(x - 7, y - 7, x + 7, y + 7))
+        board.take(Box(x - 2, down(100 * dot.high), x + 2, down(100 * dot.low)))
+    line_side = Side("left", 6, 11)
+    if line is not None:
+        line_side = board.along(down(line[0]), line[1])
+        board.take(Box(0.0, down(line[0]) - 1, wide, down(line[0]) + 1))
+    return [board.beside(across(dot.x), down(100 * dot.score), dot.name) for dot in dots], line_side
 
 
 def differences(gaps: Sequence[Gap], frame: Frame, *, margin: float, target: str) -> Chart:
     """Each tested difference with its one-sided bounds, against the line that a proof must clear."""
     ends = [100 * value for gap in gaps for value in (gap.lower, gap.upper)] + [0.0, -100 * margin]
     domain = _padded(ends, 0.12)
-    x = alt.X("difference:Q", title=f"points against {target}", scale=alt.Scale(domain=domain, nice=False))
+    x = alt.X(
+        "difference:Q",
+        title=f"points against {target}",
+        scale=alt.Scale(domain=domain, nice=False),
+        axis=alt.Axis(tickCount=6),
+    )
     names = [gap.name for gap in gaps]
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelFontSize=frame.font, labelColor="var(--ink)", ticks=False))
+    # Room for the names in the reader's own font, which may be wider than the one that measured them here.
+    room = round(0.64 * frame.font * max(map(len, names)))
+    axis = alt.Axis(labelFontSize=frame.font, labelColor="var(--ink)", ticks=False, minExtent=room)
+    y = alt.Y("name:N", sort=names, title=None, axis=axis)
     edge = alt.Chart(_data([{"difference": -100 * margin, "left": domain[0]}]))
     layers = [
         edge.mark_rect(color="var(--bad)", opacity=0.09).encode(x=alt.X("left:Q"), x2="difference:Q"),
         edge.mark_rule(color="var(--bad)", strokeDash=[5, 3], strokeWidth=1.5).encode(x=x),
         alt.Chart(_data([{"difference": 0.0}])).mark_rule(color="var(--muted)").encode(x=x),
     ]
-    for gap in gaps:
-        mark = MARKS["passed" if gap.passed else "failed"]
-        values = {"name": gap.name, "difference": gap.difference, "lower": gap.lower, "upper": gap.upper}
-        row = {key: value if isinstance(value, str) else 100 * value for key, value in values.items()}
-        base = alt.Chart(_data([row])).encode(y=y)
-        layers.append(base.mark_rule(color=mark.colour, strokeWidth=2.5).encode(x="lower:Q", x2="upper:Q"))
-        layers.append(base.mark_tick(color=mark.colour, thickness=2.5, size=14).encode(x="lower:Q"))
-        layers.append(_point(base, mark, size=100).encode(x=x))
+    rows = [
+        {
+            "name": gap.name, "difference": 100 * gap.difference, "lower": 100 * gap.lower, "upper": 100 * gap.upper,
+            "size": 100, **_drawn(MARKS["passed" if gap.passed else "failed"]),
+        }
+        for gap in gaps
+    ]  # fmt: skip
+    base = alt.Chart(_data(rows)).encode(y=y)
+    layers += [
+        base.mark_rule(strokeWidth=2.5).encode(x=alt.X("lower:Q"), x2="upper:Q", **_STROKE),
+        base.mark_tick(thickness=2.5, size=14).encode(x="lower:Q", **_FILL),
+        base.mark_point(opacity=1).encode(x=x, **_POINT),
+    ]
     return _finish(layers, frame._replace(height=92 + 44 * len(gaps)))
 
 
 def curves(lines: Sequence[Curve], frame: Frame, *, y_title: str) -> Chart:
     """Select scores by number of fit rows, each curve named at its end."""
-    rows = [row for line in lines for row in line.rows]
-    x_domain = _log_domain(rows, room=1.25)
+    sizes = sorted({row for line in lines for row in line.rows})
+    x_domain = _log_domain(sizes, room=1.25)
     # Room on the right for the names, in the log axis' own terms.
     longest = max(len(line.name) for line in lines) * 0.56 * frame.font + 14
     span = math.log(x_domain[1] / x_domain[0])
     x_end = x_domain[0] * math.exp(span / max(0.4, 1 - longest / (frame.width - 60)))
     y_domain = _padded([100 * score for line in lines for score in line.scores])
-    ticks = sorted(set(rows))
     x = alt.X(
         "rows:Q",
         title="fit rows",
         scale=alt.Scale(type="log", domain=[x_domain[0], x_end]),
-        axis=alt.Axis(values=ticks, format=",", grid=False, labelOverlap="greedy"),
+        axis=alt.Axis(values=sizes, format=",", grid=False, labelOverlap="greedy"),
     )
-    y = alt.Y("score:Q", title=f"{y_title} on select, %", scale=alt.Scale(domain=y_domain, nice=False), axis=alt.Axis(tickCount=6))
-    heights = _spread([100 * line.scores[-1] for line in lines], y_domain, frame)
-    layers = []
+    y = alt.Y(
+        "score:Q",
+        title=f"{y_title} on select, %",
+        scale=alt.Scale(domain=y_domain, nice=False),
+        axis=alt.Axis(tickCount=6),
+    )
+    gap = (frame.font + 4) / (frame.height - 60) * (y_domain[1] - y_domain[0])
+    heights = spread([100 * line.scores[-1] for line in lines], gap, y_domain[1])
+    layers, points, ends = [], [], []
     for place, (line, height) in enumerate(zip(lines, heights, strict=True)):
-        colour, dash, shape = _SERIES[place % len(_SERIES)]
-        points = [{"rows": row, "score": 100 * score} for row, score in zip(line.rows, line.scores, strict=True)]
-        base = alt.Chart(_data(points)).encode(x=x, y=y)
-        layers.append(base.mark_line(color=colour, strokeDash=dash, strokeWidth=2))
-        layers.append(_point(base, Mark(shape, colour, True), size=80))
-        end = alt.Chart(_data([{"rows": line.rows[-1], "score": height}]))
+        mark, dash = _SERIES[place % len(_SERIES)]
+        rows = [{"rows": row, "score": 100 * score} for row, score in zip(line.rows, line.scores, strict=True)]
         layers.append(
-            end.mark_text(align="left", baseline="middle", dx=9, color=colour, fontWeight=600).encode(
-                x=x, y=y, text=alt.value(line.name)
-            )
+            alt.Chart(_data(rows)).mark_line(color=mark.colour, strokeDash=dash, strokeWidth=2).encode(x=x, y=y)
         )
+        points += [{**row, "size": 80, **_drawn(mark)} for row in rows]
+        ends.append({"rows": line.rows[-1], "score": height, "name": line.name, **_drawn(mark)})
+    layers.append(alt.Chart(_data(points)).mark_point(opacity=1).encode(x=x, y=y, **_POINT))
+    names = alt.Chart(_data(ends)).mark_text(align="left", baseline="middle", dx=9, fontWeight=600)
+    layers.append(names.encode(x=x, y=y, text="name:N", **_FILL))
     return _finish(layers, frame)
 
 
@@ -190,125 +254,47 @@ def reliability(bins: Sequence[Bin], frame: Frame) -> Chart:
     x = alt.X("confidence:Q", title="stated confidence, %", scale=alt.Scale(domain=domain), axis=axis)
     y = alt.Y("right:Q", title="share that is right, %", scale=alt.Scale(domain=domain), axis=axis)
     ends = _data([{"confidence": value, "right": value} for value in domain])
-    base = alt.Chart(_data([{key: 100 * value for key, value in one._asdict().items()} for one in bins]))
+    rows = [{key: 100 * value for key, value in one._asdict().items()} for one in bins]
+    look = {"size": 60, **_drawn(Mark("circle", "var(--blue)", True))}
+    base = alt.Chart(_data({**row, **look} for row in rows))
     layers = [
         alt.Chart(ends).mark_line(color="var(--muted)", strokeDash=[5, 3], strokeWidth=1.5).encode(x=x, y=y),
         base.mark_rule(color="var(--blue)", strokeWidth=1.5, opacity=0.7).encode(
             x=x, y=alt.Y("low:Q", scale=alt.Scale(domain=domain)), y2="high:Q"
         ),
         base.mark_line(color="var(--blue)", strokeWidth=1.5).encode(x=x, y=y),
-        _point(base, Mark("circle", "var(--blue)", True), size=60).encode(x=x, y=y),
+        base.mark_point(opacity=1).encode(x=x, y=y, **_POINT),
     ]
     return _finish(layers, frame)
 
 
-_SERIES = [
-    ("var(--blue)", [1, 0], "circle"),
-    ("var(--good)", [7, 3], "diamond"),
-    ("var(--bad)", [2, 3], "triangle-up"),
-    ("var(--muted)", [8, 3, 2, 3], "square"),
-]
+_SERIES = (
+    (Mark("circle", "var(--blue)", True), [1, 0]),
+    (Mark("diamond", "var(--good)", True), [7, 3]),
+    (Mark("triangle-up", "var(--bad)", True), [2, 3]),
+    (Mark("square", "var(--muted)", True), [8, 3, 2, 3]),
+)
+
+# Colours, shapes and places stand in the data as they are drawn, so that one layer draws all rows of a kind.
+_FILL: dict[str, Any] = {"fill": alt.Fill("colour:N", scale=None)}
+_STROKE: dict[str, Any] = {"stroke": alt.Stroke("colour:N", scale=None)}
+_POINT: dict[str, Any] = {
+    "fill": alt.Fill("fill:N", scale=None),
+    "stroke": alt.Stroke("stroke:N", scale=None),
+    "strokeWidth": alt.StrokeWidth("edge:Q", scale=None),
+    "shape": alt.Shape("shape:N", scale=None),
+    "size": alt.Size("size:Q", scale=None),
+}
+_NUDGE: dict[str, Any] = {name: alt.ExprRef(f"datum.{name}") for name in ("align", "dx", "dy")}
+
+
+def _drawn(mark: Mark) -> dict[str, Any]:
+    fill, stroke = (mark.colour, "var(--paper)") if mark.filled else ("var(--paper)", mark.colour)
+    return {"shape": mark.shape, "colour": mark.colour, "fill": fill, "stroke": stroke, "edge": 1 if mark.filled else 2}
 
 
 def _data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=[dict(row) for row in rows])
-
-
-def _point(base: alt.Chart, mark: Mark, *, size: int) -> alt.Chart:
-    if mark.filled:
-        return base.mark_point(shape=mark.shape, size=size, filled=True, color=mark.colour, opacity=1, stroke="var(--paper)", strokeWidth=1)
-    return base.mark_point(
-        shape=mark.shape, size=size, filled=True, color="var(--paper)", opacity=1, stroke=mark.colour, strokeWidth=2
-    )
-
-
-def _level(
-    at: float, words: str, x_domain: Sequence[float], y_domain: Sequence[float], frame: Frame, side: _Side
-) -> list[alt.Chart]:
-    base = alt.Chart(_data([{"level": at, "x": x_domain[0]}]))
-    x = alt.X("x:Q", scale=alt.Scale(type="log", domain=list(x_domain)))
-    y = alt.Y("level:Q", scale=alt.Scale(domain=list(y_domain), nice=False))
-    return [
-        base.mark_rule(color="var(--bad)", strokeDash=[5, 3], strokeWidth=1.25).encode(y=y),
-        base.mark_text(
-            align=side.align, baseline="middle", dx=side.dx, dy=side.dy, color="var(--bad)", fontSize=frame.font - 1
-        ).encode(x=x, y=y, text=alt.value(words)),
-    ]
-
-
-class _Side(NamedTuple):
-    """Where words stand, seen from what they name."""
-
-    align: Literal["left", "right"]
-    dx: int
-    dy: int
-
-    def box(self, x: float, y: float, length: float, half: float) -> tuple[float, float, float, float]:
-        left = x + self.dx - (length if self.align == "right" else 0)
-        return left, y + self.dy - half, left + length, y + self.dy + half
-
-
-_DOT_SIDES = [
-    _Side("left", 11, 0), _Side("right", -11, 0), _Side("left", 9, -13), _Side("left", 9, 14), _Side("right", -9, -13),
-    _Side("right", -9, 14), _Side("left", 9, -28), _Side("right", -9, -28), _Side("left", 9, 28), _Side("right", -9, 28),
-]  # fmt: skip
-_ALONG = (0.015, 0.62, 0.45, 0.3, 0.15, 0.75)
-"""Where along a line its words may begin, as shares of the width."""
-
-
-def _places(
-    dots: Sequence[Dot], x_domain: Sequence[float], y_domain: Sequence[float], frame: Frame, words: str, level: float
-) -> tuple[dict[str, dict[str, Any]], _Side]:
-    """Where each name goes, and the line's words: the first side where they hit neither the edge nor anything else."""
-    wide, high = frame.width - 64.0, frame.height - 60.0
-    half = frame.font / 2 + 1
-
-    def down(score: float) -> float:
-        return (y_domain[1] - score) / (y_domain[1] - y_domain[0]) * high
-
-    def across(x: float) -> float:
-        return math.log(x / x_domain[0]) / math.log(x_domain[1] / x_domain[0]) * wide
-
-    taken = []
-    for dot in dots:
-        x = across(dot.x)
-        taken.append((x - 7, down(100 * dot.score) - 7, x + 7, down(100 * dot.score) + 7))
-        taken.append((x - 2, down(100 * dot.high), x + 2, down(100 * dot.low)))
-
-    def choose(sides: Sequence[_Side], x: float, y: float, length: float) -> _Side:
-        def fits(box: tuple[float, ...]) -> bool:
-            inside = box[0] >= 0 and box[2] <= wide and box[1] >= 0 and box[3] <= high
-            return inside and not any(_meet(box, other) for other in taken)
-
-        side = next((one for one in sides if fits(one.box(x, y, length, half))), sides[0])
-        taken.append(side.box(x, y, length, half))
-        return side
-
-    line = _Side("left", 0, 0)
-    if words:
-        along = [_Side("left", round(share * wide), dy) for share in _ALONG for dy in (11, -9)]
-        line = choose(along, 0.0, down(level), 0.56 * frame.font * len(words))
-        taken.append((0.0, down(level) - 1, wide, down(level) + 1))
-    places: dict[str, dict[str, Any]] = {}
-    for dot in dots:
-        side = choose(_DOT_SIDES, across(dot.x), down(100 * dot.score), 0.62 * frame.font * len(dot.name))
-        places[dot.name] = {"baseline": "middle", **side._asdict()}
-    return places, line
-
-
-def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _spread(heights: Sequence[float], domain: Sequence[float], frame: Frame) -> list[float]:
-    """Heights pushed apart until names written there do not touch, in the order they came."""
-    gap = (frame.font + 4) / (frame.height - 60) * (domain[1] - domain[0])
-    order = sorted(range(len(heights)), key=lambda place: heights[place])
-    moved = list(heights)
-    for before, place in zip(order, order[1:], strict=False):
-        moved[place] = max(moved[place], moved[before] + gap)
-    over = max(0.0, max(moved) - domain[1])
-    return [height - over for height in moved]
 
 
 def _padded(values: Sequence[float], share: float = 0.08) -> list[float]:
@@ -332,20 +318,27 @@ def _log_axis(domain: Sequence[float]) -> alt.Axis:
 
 
 def _finish(layers: Sequence[alt.Chart], frame: Frame) -> Chart:
-    chart = alt.layer(*layers).properties(
-        width=frame.width, height=frame.height, autosize=alt.AutoSizeParams(type="fit", contains="padding"), padding=4
+    axis = {
+        "domain": False, "grid": True, "gridColor": "var(--line)", "tickColor": "var(--line)", "labelPadding": 5,
+        "labelColor": "var(--muted)", "labelFontSize": frame.font - 1, "titleColor": "var(--muted)",
+        "titleFontSize": frame.font, "titleFontWeight": "normal", "titlePadding": 8,
+    }  # fmt: skip
+    look = {
+        "aria": False,
+        "font": "sans-serif",
+        "axis": axis,
+        "text": {"fontSize": frame.font},
+        "view": {"stroke": None},
+    }
+    return alt.LayerChart(
+        layer=list(layers),
+        width=frame.width,
+        height=frame.height,
+        autosize={"type": "fit", "contains": "padding"},
+        padding=4,
+        background="transparent",
+        config=look,
     )
-    finished: Chart = (
-        chart.configure(aria=False, background="transparent", font="sans-serif")
-        .configure_axis(
-            domain=False, grid=True, gridColor="var(--line)", tickColor="var(--line)", labelColor="var(--muted)",
-            labelFontSize=frame.font - 1, labelPadding=5, titleColor="var(--muted)", titleFontSize=frame.font,
-            titleFontWeight="normal", titlePadding=8,
-        )
-        .configure_text(fontSize=frame.font)
-        .configure_view(stroke=None)
-    )  # fmt: skip
-    return finished
 
 
 def _svg(chart: Chart, name: str, kind: str, described: str) -> Html:

@@ -57,9 +57,13 @@ def _trials(one: Contender, view: View) -> Html | None:
         ]
         for place, trial in enumerate(trials, start=1)
     ]
-    found = table(f"Settings tried for {one.name}", ["Trial", "Settings", "Select score", "Time"], rows, kind="dense", words={1})
+    found = table(
+        f"Settings tried for {one.name}", ["Trial", "Settings", "Select score", "Time"], rows, kind="dense", words={1}
+    )
     chosen = element("p", "Chosen: ", element("code", _settings(one.files.candidate.get("settings"))), class_="note")
-    summary = f"{one.name}: {len(trials)} setting{'s' if len(trials) != 1 else ''} tried on select, by {view.metric_name}"
+    summary = (
+        f"{one.name}: {len(trials)} setting{'s' if len(trials) != 1 else ''} tried on select, by {view.metric_name}"
+    )
     return element("details", element("summary", summary), chosen, found)
 
 
@@ -76,7 +80,11 @@ def determinism(view: View) -> Html:
     if not found:
         return element("p", "Determinism was not checked in this study.", class_="note")
     flips = sum(check["label_flips"] for _, checks in found for check in checks["checks"])
-    told = "No label changed in any check." if not flips else f"{count(flips)} labels changed: see below before relying on it."
+    told = (
+        "No label changed in any check."
+        if not flips
+        else f"{count(flips)} labels changed: see below before relying on it."
+    )
     rows = [
         [
             element("strong", one.name),

@@ -44,8 +44,8 @@ def learning(view: View) -> Html:
         partial(charts.curves, drawn, y_title=view.metric_name),
         name="learning",
         described=f"{view.metric_name} on select by number of fit rows. {told}.",
-        caption="Each rung fitted on part of the fit rows and scored on select, which also chose its settings: read the slope, "
-        "not the height." + (f" Not drawn, far below: {left}." if left else ""),
+        caption="Each rung fitted on part of the fit rows and scored on select, which also chose its settings: "
+        "read the slope, not the height." + (f" Not drawn, far below: {left}." if left else ""),
     )
 
 
@@ -74,14 +74,21 @@ def _finding(one: Json) -> Html:
     parts: list[Html] = [head, element("p", str(one["advice"]), class_="advice")]
     rows: Sequence[int] = one.get("rows", ())
     quotes = [
-        element("li", element("span", f"row {count(row['row'])}", class_="row"), " ", element("q", shorten(str(row["text"]), 160)))
+        element(
+            "li",
+            element("span", f"row {count(row['row'])}", class_="row"),
+            " ",
+            element("q", shorten(str(row["text"]), 160)),
+        )
         for row in one.get("examples", ())[:5]
     ]
     if rows or quotes:
         numbers = ", ".join(str(row) for row in rows[:50])
         more = f" and {count(one['count'] - len(rows))} more" if one["count"] > len(rows) else ""
         told = element("p", f"Rows {numbers}{more}.", class_="rows") if rows else None
-        parts.append(element("details", element("summary", "Rows"), told, element("ul", *quotes) if quotes else None))
+        parts.append(
+            element("details", element("summary", "Show the rows"), told, element("ul", *quotes) if quotes else None)
+        )
     return element("li", *parts, class_=severity if severity in _SIGNS else "info")
 
 
@@ -91,7 +98,10 @@ def _profile(found: Json) -> Html:
     shares = ", ".join(f"{code} {percent(share)}" for code, share in languages[:6])
     more = f" and {len(languages) - 6} more" if len(languages) > 6 else ""
     pairs: list[tuple[str, Html | str]] = [
-        ("Splits", ", ".join(f"{name} {count(splits[name])}" for name in ("fit", "select", "certify") if name in splits)),
+        (
+            "Splits",
+            ", ".join(f"{name} {count(splits[name])}" for name in ("fit", "select", "certify") if name in splits),
+        ),
         ("Languages", (shares + more) or "unknown"),
         ("Length", _length(length)),
         ("Ceiling set by label noise", with_interval(found.get("noise_ceiling"))),

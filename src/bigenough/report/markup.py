@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTML that is escaped unless it was built here.
 
-Labels, texts, file names and messages of a study can hold anything. Every page is therefore built with ``element``, which
-escapes each plain string it is given; only what ``element`` itself returned goes in as it is.
+Labels, texts, file names and messages of a study can hold anything. Every page is therefore built with ``element``,
+which escapes each plain string it is given; only what ``element`` itself returned goes in as it is.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def element(name: str, /, *children: Child, **attributes: str | None) -> Html:
 
 
 def shorten(text: str, width: int = 160) -> str:
-    """A text in one line of at most ``width`` characters, cut with an ellipsis.
+    r"""A text in one line of at most ``width`` characters, cut with an ellipsis.
 
     >>> shorten("a  long\\n text", 7)
     'a long…'
@@ -91,36 +91,33 @@ def table(
     numbered in ``words`` hold words and may wrap, the others figures.
     """
     names = [_plain(title) for title in head]
-    body = []
-    for position, row in enumerate(rows):
-        cells = [element("th", row[0], scope="row")]
-        cells += [
-            element(
-                "td",
-                cell,
-                data_label=name,
-                class_="words" if place in words else "none" if cell == "–" else None,
-            )
-            for place, (cell, name) in enumerate(zip(row[1:], names[1:], strict=True), start=1)
-        ]
-        body.append(element("tr", *cells, class_=(row_classes[position] or None) if row_classes else None))
-    heads = [
-        element("th", title, scope="col", class_="words" if place in words else None) for place, title in enumerate(head)
+    classes = ["words" if place in words else None for place in range(len(head))]
+    heads = [element("th", title, scope="col", class_=kept) for title, kept in zip(head, classes, strict=True)]
+    body = [
+        element("tr", *_cells(row, names, classes), class_=(row_classes[place] or None) if row_classes else None)
+        for place, row in enumerate(rows)
     ]
-    columns = element("tr", *heads)
+    inside = [element("caption", caption), element("thead", element("tr", *heads)), element("tbody", *body)]
     return element(
         "div",
-        element(
-            "table",
-            element("caption", caption),
-            element("thead", columns),
-            element("tbody", *body),
-        ),
+        element("table", *inside),
         class_=f"table {kind}".strip(),
         tabindex="0",
         role="region",
         aria_label=caption,
     )
+
+
+def _cells(row: Sequence[Child], names: Sequence[str], classes: Sequence[str | None]) -> list[Html]:
+    named = element("th", row[0], scope="row")
+    figures = zip(row[1:], names[1:], classes[1:], strict=True)
+    return [
+        named,
+        *(
+            element("td", cell, data_label=name, class_=kept or ("none" if cell == "–" else None))
+            for cell, name, kept in figures
+        ),
+    ]
 
 
 def _plain(child: Child) -> str:

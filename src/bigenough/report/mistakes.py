@@ -26,9 +26,9 @@ def classes(view: View) -> Html:
     if not found:
         return element("p", "There are no per-class figures.", class_="note")
     ordered = sorted(found, key=lambda one: (_known(one["recall"]), str(one["label"])))
+    if len(ordered) <= 1.5 * _SHOWN:
+        return _class_table("Classes, weakest recall first", ordered)
     first = _class_table("Classes, weakest recall first", ordered[:_SHOWN])
-    if len(ordered) <= _SHOWN:
-        return first
     rest = _class_table("The other classes", ordered[_SHOWN:])
     return join([first, element("details", element("summary", f"The other {len(ordered) - _SHOWN} classes"), rest)])
 
@@ -116,7 +116,7 @@ def calibration(view: View) -> Html:
 
 
 def reliability_bins(scored: Scored, n_bins: int = _SHOWN) -> list[charts.Bin]:
-    """Rows in equal parts by confidence of the top label, with Wilson's 95 % interval (Wilson 1927) of each part's share.
+    """Rows in equal parts by confidence of the top label, with each part's share and its Wilson 95 % interval.
 
     >>> probability = np.array([[0.6, 0.4], [0.9, 0.1]])
     >>> scored = Scored(np.array([0, 0]), np.array([0, 0]), probability)
@@ -132,4 +132,3 @@ def reliability_bins(scored: Scored, n_bins: int = _SHOWN) -> list[charts.Bin]:
         low, high = wilson_interval(round(share * n), n)
         bins.append(charts.Bin(float(confidence[part].mean()), share, low, high))
     return bins
-

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = [
     "count",
     "duration",
     "energy",
+    "keep_together",
     "megabytes",
     "milliseconds",
     "percent",
@@ -26,6 +28,8 @@ __all__ = [
     "times",
     "with_interval",
 ]
+
+_UNIT = re.compile(r"(?<=\d) (?=%|(?:[kMG]?B|ms|s|points?|rows)\b)")
 
 Show = Callable[[float], str]
 
@@ -162,6 +166,15 @@ def with_interval(data: Mapping[str, Any] | None, show: Show = percent) -> Html:
         return figure
     low, high = show(data["low"]), show(data["high"])
     return join([figure, " ", element("small", f"{low.removesuffix(' %')}–{high}", class_="interval")])
+
+
+def keep_together(text: str) -> str:
+    r"""A sentence whose figures are not parted from their units at the end of a line.
+
+    >>> keep_together("92.0 % on 2,400 rows")
+    '92.0\xa0% on 2,400\xa0rows'
+    """
+    return _UNIT.sub("\u00a0", text)
 
 
 def tag(provenance: str) -> Html:

@@ -32,9 +32,9 @@ def reproduce(view: View) -> Html:
 
 
 _FLAGS = {
-    "group": "--group", "time": "--time", "metric": "--metric", "margin": "--margin", "against": "--against", "bar": "--bar",
-    "alpha": "--alpha", "search": "--search", "order_by": "--order-by", "rungs": "--rungs", "trials": "--trials",
-    "minutes": "--minutes", "seed": "--seed", "country": "--country",
+    "group": "--group", "time": "--time", "metric": "--metric", "margin": "--margin", "against": "--against",
+    "bar": "--bar", "alpha": "--alpha", "search": "--search", "order_by": "--order-by", "rungs": "--rungs",
+    "trials": "--trials", "minutes": "--minutes", "seed": "--seed", "country": "--country",
 }  # fmt: skip
 
 
@@ -56,15 +56,14 @@ def _fit_command(study: Mapping[str, Any]) -> str:
     source, options = study.get("source", {}), dict(study.get("options") or {})
     if options.get("bar") is not None:
         options["against"] = None
-    words = ["bigenough", "fit", str(source.get("path", "TABLE"))]
-    for flag, column in (("--text", "text_column"), ("--label", "label_column")):
-        words += [flag, str(source[column])] if source.get(column) else []
-    for option, flag in _FLAGS.items():
-        value = options.get(option)
-        words += [] if value is None else [flag, ",".join(value) if isinstance(value, list) else str(value)]
-    for limit, value in (options.get("limits") or {}).items():
-        words += [] if value is None else [f"--max-{limit.replace('_', '-')}", f"{value:g}"]
-    return shlex.join(words)
+    chosen = [("--text", source.get("text_column")), ("--label", source.get("label_column"))]
+    chosen += [(flag, options.get(option)) for option, flag in _FLAGS.items()]
+    chosen += [(f"--max-{name.replace('_', '-')}", limit) for name, limit in (options.get("limits") or {}).items()]
+    lines = [shlex.join(["bigenough", "fit", str(source.get("path", "TABLE"))])]
+    for flag, value in chosen:
+        if value is not None:
+            lines.append(shlex.join([flag, ",".join(value) if isinstance(value, list) else str(value)]))
+    return " \\\n    ".join(lines)
 
 
 def _facts(study: Mapping[str, Any]) -> list[tuple[str, Html | str]]:
@@ -77,7 +76,7 @@ def _facts(study: Mapping[str, Any]) -> list[tuple[str, Html | str]]:
             f"{machine['cores']} cores" if machine.get("cores") else None,
             f"{machine['memory_gb']:.0f} GB" if machine.get("memory_gb") else None,
             machine.get("os"),
-            f"Python {machine['python']}" if machine.get("python") else None,
+            machine.get("python"),
         )
         if part
     )
@@ -108,8 +107,13 @@ def _decisions(view: View) -> Html | None:
 def _listing(name: str, values: Mapping[str, Any] | None) -> Html | None:
     if not values:
         return None
-    pairs = [(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) for key, value in values.items()]
-    return element("details", element("summary", name), facts((key, element("code", shorten(value, 300))) for key, value in pairs))
+    pairs = [
+        (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for key, value in values.items()
+    ]
+    return element(
+        "details", element("summary", name), facts((key, element("code", shorten(value, 300))) for key, value in pairs)
+    )
 
 
 def _hashes(view: View) -> Html | None:
@@ -125,5 +129,11 @@ def _hashes(view: View) -> Html | None:
     ]
     if not rows and not weights:
         return None
-    found = table("Files of the judged models", ["File", "Size", "SHA-256"], rows, kind="dense", words={2}) if rows else None
-    return element("details", element("summary", "Files, hashes and weights"), found, facts(weights) if weights else None)
+    found = (
+        table("Files of the judged models", ["File", "Size", "SHA-256"], rows, kind="dense", words={2})
+        if rows
+        else None
+    )
+    return element(
+        "details", element("summary", "Files, hashes and weights"), found, facts(weights) if weights else None
+    )

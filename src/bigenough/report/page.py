@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bigenough.report import costs, data, mistakes, origin, quality, words
 from bigenough.report.files import StudyFiles, read_study
-from bigenough.report.markup import Html, element, join, raw
+from bigenough.report.markup import Html, element, raw
+from bigenough.report.numbers import keep_together
 from bigenough.report.view import View, view
 from bigenough.storage import write_text
 
@@ -60,21 +61,21 @@ def _hero(seen: View, name: str) -> Html:
         '<svg class="icon" viewBox="0 0 49 49" aria-hidden="true"><circle cx="24.5" cy="24.5" r="23"/>'
         f'<path d="{path}"/></svg>'
     )
-    steps = element("ul", *(element("li", step) for step in words.next_steps(seen)))
+    steps = element("ul", *(element("li", keep_together(step)) for step in words.next_steps(seen)))
     gist = words.gist(seen)
     return element(
         "header",
         element("p", "How big is big enough? ", element("span", name), class_="over"),
         element("p", icon, words.title(seen), class_="answer"),
-        element("h1", words.headline(seen)),
-        element("p", gist, class_="gist") if gist else None,
+        element("h1", keep_together(words.headline(seen))),
+        element("p", keep_together(gist), class_="gist") if gist else None,
         element(
             "div",
             element("div", element("h2", "What to do next"), steps, class_="next"),
             quality.face_off(seen),
             class_="aside",
         ),
-        element("p", words.promise(seen), class_="promise"),
+        element("p", keep_together(words.promise(seen)), class_="promise"),
         class_=mood,
     )
 
@@ -116,10 +117,12 @@ def _sections(seen: View) -> list[Html]:
 
 
 def _section(name: str, title: str, *children: Html | None) -> Html:
-    return element("section", element("h2", title, id=f"{name}-title"), *children, id=name, aria_labelledby=f"{name}-title")
+    return element(
+        "section", element("h2", title, id=f"{name}-title"), *children, id=name, aria_labelledby=f"{name}-title"
+    )
 
 
 def _footer(seen: View) -> Html:
     study = seen.files.study
-    made = f"Made by bigenough {study.get('bigenough', '')} on {study.get('created', '')}. This page asks nothing of the network."
-    return element("footer", join([element("p", made)]))
+    made = f"Made by bigenough {study.get('bigenough', '')} on {study.get('created', '')}."
+    return element("footer", element("p", f"{made} This page asks nothing of the network."))

@@ -15,6 +15,7 @@ from bigenough.report.numbers import (
     count,
     duration,
     energy,
+    keep_together,
     megabytes,
     milliseconds,
     percent,
@@ -23,7 +24,7 @@ from bigenough.report.numbers import (
     size,
     with_interval,
 )
-from bigenough.report.view import ROLES, Contender, View
+from bigenough.report.view import METRICS, ROLES, Contender, View
 from bigenough.report.words import deciding
 
 __all__ = ["face_off", "frontier", "proof", "role_chip", "rungs"]
@@ -32,9 +33,9 @@ _FAR = 0.25
 """A candidate this far below the next one would squash the chart; it is named below it instead."""
 
 
-def role_chip(one: Contender) -> Html:
+def role_chip(one: Contender, view: View) -> Html:
     """The part a candidate played: a shape and a word."""
-    return element("span", role_icon(one.role), ROLES[one.role], class_="role")
+    return element("span", role_icon(one.role), _part(one, view), class_="role")
 
 
 def role_icon(role: str) -> Html:
@@ -104,7 +105,9 @@ def _size_mb(one: Contender) -> float | None:
 
 def _near(view: View) -> list[str]:
     """The names of the candidates that share one scale: no wide gap below the next better one."""
-    scored = sorted(((score, one.name) for one in view.contenders if (score := one.value(view.metric)) is not None), reverse=True)
+    scored = sorted(
+        ((score, one.name) for one in view.contenders if (score := one.value(view.metric)) is not None), reverse=True
+    )
     near: list[str] = []
     for place, (score, name) in enumerate(scored):
         if place and scored[place - 1][0] - score > _FAR:
@@ -124,15 +127,14 @@ def _panel(view: View, name: str, x_title: str, cost: Callable[[Contender], floa
     if not dots:
         return None
     line, line_title = _bar_line(view)
-    draw = partial(
-        charts.frontier, dots, x_title=x_title, y_title=view.metric_name, line=line, line_title=line_title
-    )
+    draw = partial(charts.frontier, dots, x_title=x_title, y_title=view.metric_name, line=line, line_title=line_title)
     told = "; ".join(f"{dot.name} {percent(dot.score)} at {dot.x:.3g} ({ROLES[dot.role]})" for dot in dots)
     return charts.figure(
         draw,
         name=f"frontier-{name}",
         described=f"{view.metric_name} on certify against {x_title}. {told}.",
-        caption=f"Certify {view.metric_name} with 95 % intervals against {x_title.split(',')[0]}. Left and high is better.",
+        caption=f"Certify {view.metric_name} with 95 % intervals against {x_title.split(',')[0]}. "
+        "Left and high is better.",
     )
 
 
@@ -141,10 +143,9 @@ def _bar_line(view: View) -> tuple[float | None, str]:
         return view.bar - view.verdict["margin"], f"the bar, {percent(view.bar)}"
     if view.reference is None or view.verdict["reference"].get("score") is None:
         return None, ""
-    return (
-        view.verdict["reference"]["score"] - view.verdict["margin"],
-        f"{bound(view.verdict['margin'])} below {view.reference.name}",
-    )
+    margin = view.verdict["margin"]
+    named = f"{bound(margin)} below {view.reference.name}" if margin else f"as good as {view.reference.name}"
+    return view.verdict["reference"]["score"] - margin, named
 
 
 def rungs(view: View) -> Html:
@@ -152,7 +153,15 @@ def rungs(view: View) -> Html:
     classes = ["subject" if one is view.winner else "" for one in view.contenders]
     found = table(
         "Quality on certify, smallest first",
-        ["Rung", "Part played", _sentence_case(view.metric_name), "Difference", "Least it can be", "Size", "Parameters"],
+        [
+            "Rung",
+            "Part played",
+            _sentence_case(view.metric_name),
+            "Difference",
+            "Least it can be",
+            "Size",
+            "Parameters",
+        ],
         [_quality_row(one, view) for one in view.contenders],
         kind="cards",
         row_classes=classes,
@@ -168,14 +177,33 @@ def rungs(view: View) -> Html:
     target = "the bar" if view.bar is not None else (view.reference.name if view.reference else "the reference")
     note = element(
         "p",
-        f"Difference: points against {target}, same rows. Least it can be: the one-sided lower bound at the test's level; "
-        f"a proof needs it above {points(-view.verdict['margin'])}.",
+        f"Difference: points against {target}. Least it can be: the one-sided lower bound "
+        f"at the test's level; a proof needs it above {points(-view.verdict['margin'])}.",
         class_="note",
     )
     how = element(
-        "p", "p50, p95 and p99: latency of one row. All in a fresh process on this machine, one candidate at a time.", class_="note"
+        "p",
+        "p50, p95 and p99: latency of one row. All in a fresh process on this machine, one candidate at a time.",
+        class_="note",
     )
-    return join([found, note, taken, how, provenance_note()])
+    return join([found, note, _all_scores(view), taken, how, provenance_note()])
+
+
+def _all_scores(view: View) -> Html | None:
+    scored = [one for one in view.contenders if one.value("accuracy") is not None]
+    if not scored:
+        return None
+    rows = [
+        [
+            element("strong", one.name),
+            *(with_interval(one.figure(metric)) for metric in METRICS),
+            *(with_interval(one.figure(metric), "{:.3f}".format) for metric in ("log_loss", "calibration_error")),
+        ]
+        for one in scored
+    ]
+    heads = ["Rung", *map(_sentence_case, METRICS.values()), "Log loss", "Calibration error"]
+    found = table("All scores on certify, with 95 % intervals", heads, rows, kind="pinned")
+    return element("details", element("summary", "All scores"), found)
 
 
 def provenance_note() -> Html:
@@ -213,7 +241,7 @@ def _quality_row(one: Contender, view: View) -> list[Html | str]:
     reason = element("small", one.reason) if one.reason else None
     return [
         _name_cell(one),
-        join([role_chip(one), reason]),
+        join([role_chip(one, view), reason]),
         with_interval(one.figure(view.metric)),
         difference if difference == "–" else element("span", difference, title=told),
         least if least == "–" else element("span", least, title=told),
@@ -248,7 +276,7 @@ def _serving_row(one: Contender) -> list[Html | str]:
 
 def proof(view: View) -> Html:
     """What certify could and could not prove."""
-    sentences = [element("li", words.nominee_sentence(view, one)) for one in view.comparisons]
+    sentences = [element("li", keep_together(words.nominee_sentence(view, one))) for one in view.comparisons]
     none = "No candidate was nominated, so there was nothing to test."
     listed = element("ul", *sentences) if sentences else element("p", none)
     return join([_differences(view), listed, _deciding(view), _small_classes(view), _not_nominated(view)])
@@ -280,7 +308,8 @@ def _differences(view: View) -> Html | None:
 def _deciding(view: View) -> Html | None:
     verdict, parts = view.verdict, []
     smallest = verdict.get("smallest_provable_margin")
-    if smallest is not None and verdict.get("deciding"):
+    settled = deciding(view)
+    if smallest and settled and not settled["shown_worse"]:
         parts.append(
             f"The smallest margin these rows carry for {verdict['deciding']} is "
             f"{100 * smallest:.2f} points. Chosen after the fact, it is no proof."
@@ -302,8 +331,8 @@ def _small_classes(view: View) -> Html | None:
     more = ", …" if len(small) > 8 else ""
     return element(
         "p",
-        f"{len(small)} of {len(per_class)} classes are too small to be proved anything about: below {enough} certify rows, "
-        f"not even a faultless model can be shown to find 90 % of a class. They are: {names}{more}.",
+        f"{len(small)} of {len(per_class)} classes are too small to be proved anything about: below {enough} "
+        f"certify rows, not even a faultless model can be shown to find 90 % of a class. They are: {names}{more}.",
     )
 
 

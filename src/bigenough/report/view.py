@@ -77,7 +77,7 @@ class View:
         winner: None unless the answer is "proved".
         reference: None against a bar.
         safe: what may be used today, None if nothing may.
-        subject: whose errors the page shows: the winner, else the safe choice, else the reference, else the best scored.
+        subject: whose errors the page shows: the winner, else the safe choice, the reference, the best scored.
     """
 
     files: StudyFiles

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from bigenough.report.files import Json
 from bigenough.report.markup import shorten
 from bigenough.report.numbers import bound, count, percent, points, size, times
 from bigenough.report.view import Contender, View
@@ -58,8 +59,10 @@ def _proved(view: View) -> str:
             return f"The smallest model proved good enough is {_named(winner)}: it {_good(view)}."
         return f"The smaller model is big enough: {_named(winner)} {_good(view)}."
     if view.comparisons:
-        return f"No smaller model will do: this job needs {_named(winner)}."
-    if any(one is not winner and one.size_bytes and one.size_bytes < (winner.size_bytes or 0) for one in view.contenders):
+        return f"No smaller model here will do: this job needs {_named(winner)}."
+    if any(
+        one is not winner and one.size_bytes and one.size_bytes < (winner.size_bytes or 0) for one in view.contenders
+    ):
         return f"Use {_named(winner)}: no smaller model could be put to the test."
     return f"The smallest model is also the best: use {_named(winner)}."
 
@@ -80,12 +83,19 @@ def gist(view: View) -> str:
     told = next((one for one in (_compared(view.winner), deciding(view)) if one and one.get("score") is not None), None)
     if told is not None and view.winner is not None and told["candidate"] == view.winner.name:
         return f"{_against(view, told)} {_saving(view)}".strip()
+    if told is not None and view.winner is not None:
+        rows = count(told["n"])
+        return (
+            f"It reached {percent(told['reference_score'])} {view.metric_name}; {told['candidate']}, which is smaller, "
+            f"{percent(told['score'])}, on {rows} rows that no model had seen."
+        )
     if told is not None:
         return f"{told['candidate']} reached {_against(view, told)}"
     score = view.subject.value(view.metric) if view.subject else None
     if score is None:
         return ""
-    return f"It reached {percent(score)} {view.metric_name} on {count(view.verdict['n_certify'])} rows that no model had seen."
+    rows = count(view.verdict["n_certify"])
+    return f"It reached {percent(score)} {view.metric_name} on {rows} rows that no model had seen."
 
 
 def _compared(one: Contender | None) -> Mapping[str, Any] | None:
@@ -129,7 +139,11 @@ def next_steps(view: View) -> list[str]:
     elif answer == "cannot tell":
         steps = [_label_more(view), _meanwhile(view), _wider_margin(view)]
     else:
-        steps = [_keep(view), _still_learning(view), "Read the errors below: labels that contradict each other cap every model."]
+        steps = [
+            _keep(view),
+            _still_learning(view),
+            "Read the errors below: labels that contradict each other cap every model.",
+        ]
     return [step for step in steps if step][:3]
 
 
@@ -164,8 +178,8 @@ def _label_more(view: View) -> str:
         return f"Label more rows and run again; how many would decide it cannot be said.{first}"
     what = "prove it" if needed["purpose"] == "prove" else "show that it is worse"
     return (
-        f"Label about {count(needed['more'])} more certify rows and run again: if the models go on differing as they do here, "
-        f"that would {what} with a chance of {percent(needed['power'], 0)}.{first}"
+        f"Label about {count(needed['more'])} more certify rows and run again: if the models go on differing as "
+        f"they do here, that would {what} with a chance of {percent(needed['power'], 0)}.{first}"
     )
 
 
@@ -180,7 +194,8 @@ def _wider_margin(view: View) -> str:
     if margin is None or margin <= view.verdict["margin"]:
         return ""
     return (
-        f"These rows could carry a margin of {bound(np.ceil(margin * 1000) / 1000)}, not {bound(view.verdict['margin'])}. "
+        f"These rows could carry a margin of {bound(np.ceil(margin * 1000) / 1000)}, "
+        f"not {bound(view.verdict['margin'])}. "
         "If that would do for your job, say so before the next rows are opened."
     )
 
@@ -194,13 +209,12 @@ def _keep(view: View) -> str:
 
 
 def _still_learning(view: View) -> str:
-    for one in sorted(view.contenders, key=lambda one: -(one.size_bytes or 0)):
-        curve = one.files.candidate.get("learning_curve") or ()
-        if len(curve) >= 2 and curve[-1]["score"] - curve[-2]["score"] > 0.01:
-            gain = 100 * (curve[-1]["score"] - curve[-2]["score"])
+    for one in reversed(view.contenders):
+        curve: Sequence[Json] = one.files.candidate.get("learning_curve") or ()
+        if len(curve) >= 2 and (gain := curve[-1]["score"] - curve[-2]["score"]) > 0.01:
             return (
                 f"More labels would help: from {count(curve[-2]['rows'])} to {count(curve[-1]['rows'])} rows "
-                f"{one.name} still gained {gain:.1f} points."
+                f"{one.name} still gained {100 * gain:.1f} points."
             )
     return "The learning curves have flattened: try a larger rung before more labels."
 
@@ -257,14 +271,20 @@ def limits_of_the_claim(view: View) -> list[str]:
     source = view.files.study.get("source", {})
     limits = [
         "It speaks of rows drawn like these. On other sources, languages or times, quality can differ.",
-        f"It speaks of {view.metric_name} over all rows. A single class can be worse; small classes are proved nothing about.",
+        f"It speaks of {view.metric_name} over all rows. A single class can be worse; "
+        "small classes are proved nothing about.",
         "Gold labels decide what counts as right. Where they are wrong, so is the score.",
         f"The margin of {bound(view.verdict['margin'])} is your choice. Choosing another one after seeing this page, "
         "on the same certify rows, voids the promise.",
-        "Latency, memory and energy belong to this machine and its load; modelled figures come from a formula, not a meter.",
+        "Latency, memory and energy belong to this machine and its load; modelled figures come from a formula, "
+        "not a meter.",
     ]
     if source.get("group_column"):
-        limits.insert(1, f"Rows of one “{source['group_column']}” were kept together: the claim is about groups never seen.")
+        limits.insert(
+            1, f"Rows of one “{source['group_column']}” were kept together: the claim is about groups never seen."
+        )
     if source.get("time_column"):
-        limits.insert(1, f"Certify holds the latest rows by “{source['time_column']}”: one period, not every future one.")
+        limits.insert(
+            1, f"Certify holds the latest rows by “{source['time_column']}”: one period, not every future one."
+        )
     return limits

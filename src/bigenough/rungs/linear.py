@@ -66,17 +66,20 @@ class LinearRung:
         return {}
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
-        """A linear SVM at C = 1; single characters count where the language writes no spaces."""
+        """A linear SVM in which all classes weigh the same; single characters count where no spaces are written."""
         ngrams = _SPACED if _writes_spaces(examples.texts) else _UNSPACED
-        return {"ngrams": ngrams, "min_texts": 1, "loss": "squared hinge", "C": 1.0, "balanced": False}
+        return {"ngrams": ngrams, "min_texts": 1, "loss": "squared hinge", "C": 0.5, "balanced": True}
 
     def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
-        """N-grams, how rare they may be, the loss, its weight C, and whether all classes weigh the same."""
+        """N-grams, the loss, its weight C, and whether all classes weigh the same.
+
+        ``min_texts`` stays 1: leaving out what one text has halves the model and costs up to a point on small tasks.
+        """
         quick = _work(examples.texts, n_classes) <= _LOGISTIC_WORK
         loss = trial.suggest_categorical("loss", ["squared hinge", "logistic"] if quick else ["squared hinge"])
         return {
             "ngrams": trial.suggest_categorical("ngrams", list(_NGRAMS)),
-            "min_texts": trial.suggest_int("min_texts", 1, 2),
+            "min_texts": 1,
             "loss": loss,
             "C": trial.suggest_float("C", 0.2, 5.0, log=True),
             "balanced": trial.suggest_categorical("balanced", [False, True]),
@@ -197,10 +200,10 @@ def _work(texts: Sequence[str], n_classes: int) -> int:
 
 
 def _writes_spaces(texts: Sequence[str]) -> bool:
-    """Whether the first texts have a word in every twenty characters, as they do in scripts that part words."""
+    """Whether the first texts have a space in every twenty characters, as they do in scripts that part words."""
     start = [text[:1000] for text in texts[:500]]
-    parts = sum(len(text.split()) for text in start)
-    return 20 * parts >= sum(map(len, start))
+    spaces = sum(max(0, len(text.split()) - 1) for text in start)
+    return 20 * spaces >= sum(map(len, start))
 
 
 def _digest(texts: Sequence[str]) -> str:

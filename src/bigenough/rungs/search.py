@@ -22,7 +22,7 @@ from bigenough.rungs.protocol import Rung, Settings, Workbench
 from bigenough.rungs.sample import stratified_order
 from bigenough.storage import content_hash
 from bigenough.task import Examples
-from bigenough.task.metrics import log_loss, score
+from bigenough.task.metrics import score
 from bigenough.task.task import MetricName
 
 __all__ = ["CurvePoint", "FitMemory", "SearchResult", "TrialRecord", "learning_curve", "search"]
@@ -38,7 +38,8 @@ class TrialRecord:
     Attributes:
         settings: the rung's choices.
         score: the task's metric on select; None when the fit failed.
-        log_loss: on select, at the temperature that suits these settings best, so that trials compare.
+        log_loss: on select, at the temperature that suits these settings best, so that trials compare; averaged as the
+            score is, over rows for accuracy and over classes for the other metrics.
         seconds: fitting and predicting select.
         failure: why it failed, or None.
     """
@@ -61,7 +62,7 @@ class SearchResult:
     Attributes:
         settings: the chosen ones.
         score: their score on select.
-        log_loss: their log loss on select, at the best temperature.
+        log_loss: their log loss on select, as in their trial.
         trials: all that was tried, in order.
         select_probability: (n, k) uncalibrated probabilities of the select rows at the best settings.
         seconds: the sum over the trials.
@@ -129,7 +130,9 @@ class _Trials:
         """One trial, scored."""
         fitted = self.fitted(examples, settings)
         gold = self.select.labels
-        loss = log_loss(gold, temper(fitted.probability, fit_temperature(fitted.probability, gold)))
+        tempered = temper(fitted.probability, fit_temperature(fitted.probability, gold))
+        said = np.maximum(tempered[np.arange(len(gold)), gold], 1e-12)
+        loss = float(-np.sum(_row_weights(self.metric, gold) * np.log(said)))
         found = self.score(fitted)
         return _Tried(TrialRecord(settings, found, loss, fitted.seconds), found, loss, fitted)
 
@@ -158,9 +161,9 @@ def search(
     """Try settings of a rung: its first ones, then what a seeded tree-structured Parzen estimator suggests.
 
     Bergstra et al. 2011, as in optuna. Chosen is the trial with the lowest log loss among those whose score is within
-    one standard error of the highest (of the paired difference, from the rows on which the two disagree): a select split
-    of some hundred rows cannot tell such trials apart by their score, and the log loss uses more of what it holds. Ties
-    go to what was tried first.
+    one standard error of the highest (of the paired difference, from the rows on which the two disagree): a select
+    split of some hundred rows cannot tell such trials apart by their score, and the log loss uses more of what it
+    holds. Ties go to what was tried first.
 
     A trial that raises is recorded with its reason, and the search goes on. A rung
     without anything to search gets one trial. Fits found in ``memory`` are not done again and count with the seconds
@@ -208,7 +211,7 @@ def search(
             break
     if not front:
         raise RungFailed(f"The rung {rung.name!r} failed with all {len(records)} settings. First: {records[0].failure}")
-    chosen = _chosen(front, select.labels)
+    chosen = _chosen(front, select.labels, _row_weights(metric, select.labels))
     seconds = sum(record.seconds for record in records)
     probability = chosen.fitted.probability
     return SearchResult(chosen.record.settings, chosen.score, chosen.log_loss, tuple(records), probability, seconds)
@@ -259,13 +262,25 @@ def _not_beaten(tried: Sequence[_Tried]) -> list[_Tried]:
     return kept
 
 
-def _chosen(front: Sequence[_Tried], gold: NDArray[np.int64]) -> _Tried:
-    """The lowest log loss within one standard error of the highest score; ``front`` falls in both."""
+def _row_weights(metric: MetricName, gold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) how much each row counts, summing to 1: rows alike for accuracy, else classes alike."""
+    if metric == "accuracy":
+        return np.full(len(gold), 1 / len(gold))
+    sizes = np.bincount(gold)
+    weights: NDArray[np.float64] = 1 / (sizes[gold] * np.count_nonzero(sizes))
+    return weights
+
+
+def _chosen(front: Sequence[_Tried], gold: NDArray[np.int64], weights: NDArray[np.float64]) -> _Tried:
+    """The lowest log loss within one standard error of the highest score; ``front`` falls in both.
+
+    The error is that of a weighted difference of hits, which for macro F1 stands in for its own.
+    """
     best = front[0].fitted.probability.argmax(axis=1) == gold
     tied = front[0]
     for one in front[1:]:
         disagree = (one.fitted.probability.argmax(axis=1) == gold) != best
-        if front[0].score - one.score <= np.sqrt(disagree.sum()) / len(gold) + 1e-12:
+        if front[0].score - one.score <= np.sqrt(np.sum(weights[disagree] ** 2)) + 1e-12:
             tied = one
     return tied
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -40,6 +41,12 @@ class _Dialect(NamedTuple):
     delimiter: str
     quoted: bool = True
     backslash: bool = False
+    skip_blanks: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What messages call the delimiter."""
+        return _NAMES.get(self.delimiter, self.delimiter)
 
     def reader(self, lines: Iterable[str], *, strict: bool = True) -> Iterator[list[str]]:
         escape = "\\" if self.backslash else None
@@ -48,6 +55,7 @@ class _Dialect(NamedTuple):
             delimiter=self.delimiter,
             quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
             escapechar=escape,
+            skipinitialspace=self.skip_blanks,
             strict=strict,
         )
 
@@ -67,12 +75,19 @@ class _Parsed:
     trimmed: list[int] = field(default_factory=list)
     blank: list[int] = field(default_factory=list)
     n_multiline: int = 0
+    n_in_quotes: int = 0
 
     @property
-    def faults(self) -> int:
-        """How badly the dialect fits: in tab-separated files line breaks within quotes are suspect too."""
+    def faults(self) -> float:
+        """How badly the dialect fits.
+
+        In tab-separated files line breaks within quotes are suspect too; without quoting, cells that stand in quotes
+        are, and a quoted header rules it out.
+        """
         swallowed = self.n_multiline if self.dialect.delimiter == "\t" else 0
-        return len(self.broken) + len(self.long) + len(self.short) + swallowed
+        quoted_header = any(map(_in_quotes, self.header)) and not self.dialect.quoted
+        lost = len(self.broken) + len(self.long) + len(self.short)
+        return inf if quoted_header else lost + swallowed + 0.1 * self.n_in_quotes
 
 
 class _Feed:
@@ -113,7 +128,11 @@ def read_delimited(text: Text, *, where: str, suffix: str, sha256: str) -> Table
             return _plain_lines(text, where, sha256)
         parsed = _parse(text, dialect)
         if parsed.faults:
-            others = [dialect._replace(backslash=True), dialect._replace(quoted=False)]
+            others = (
+                dialect._replace(backslash=True),
+                dialect._replace(skip_blanks=True),
+                dialect._replace(quoted=False),
+            )
             parsed = min([parsed, *(_parse(text, other) for other in others)], key=lambda one: one.faults)
     if not parsed.header:
         raise UnreadableTable(f"{where} is empty. A table with a header and at least one row was expected.")
@@ -202,6 +221,8 @@ def _parse(text: Text, dialect: _Dialect) -> _Parsed:
             continue
         if len(fields) != len(parsed.header) and not _fits(fields, number, parsed):
             continue
+        if not dialect.quoted:
+            parsed.n_in_quotes += any(map(_in_quotes, fields))
         chunk.append(fields)
         parsed.rows.append(number)
         parsed.first_lines.append(line)
@@ -210,6 +231,10 @@ def _parse(text: Text, dialect: _Dialect) -> _Parsed:
             chunk.clear()
     parsed.frames.append(_frame(chunk, len(parsed.header)))
     return parsed
+
+
+def _in_quotes(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
 def _is_excel_hint(line: int, fields: list[str]) -> bool:
@@ -250,7 +275,7 @@ def _table(parsed: _Parsed, text: Text, where: str, sha256: str) -> Table:
     if n_lost > len(rows):
         raise UnreadableTable(
             f"{where}: {count(n_lost, 'row')} of {n_lost + len(rows):,} cannot be split into the header's "
-            f"{count(len(parsed.header), 'column')} ({few(parsed.header)}) at each {_NAMES[parsed.dialect.delimiter]}: "
+            f"{count(len(parsed.header), 'column')} ({few(parsed.header)}) at each {parsed.dialect.mark}: "
             f"rows {few(sorted(parsed.broken + parsed.long))}. Quote the fields that hold the delimiter, "
             "or save the table as Parquet or JSON lines."
         )
@@ -302,13 +327,16 @@ def _no_header(frame: pl.DataFrame, header: list[str]) -> bool:
 
 
 def _dialect_decisions(parsed: _Parsed, text: Text) -> list[str]:
-    said = [f"Read as {text.encoding}, delimiter {_NAMES.get(parsed.dialect.delimiter, parsed.dialect.delimiter)}."]
+    one_column = parsed.dialect.delimiter == _NO_DELIMITER
+    said = [f"Read as {text.encoding}, {'one column' if one_column else f'delimiter {parsed.dialect.mark}'}."]
     if text.legacy is not None and not len(text.legacy_lines):
         said.append(
             f"The file is not UTF-8; {text.legacy} suits its letters best. If some look wrong, save the file as UTF-8."
         )
     if not parsed.dialect.quoted:
         said.append("Quotes are read as letters: every line splits evenly only that way.")
+    if parsed.dialect.skip_blanks:
+        said.append("Blanks after a delimiter are skipped, since quotes follow them.")
     if parsed.dialect.backslash:
         said.append("Quotes within fields are written with a backslash.")
     return said

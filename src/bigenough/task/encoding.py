@@ -43,6 +43,7 @@ _LATIN = ("cp1252", "cp1250", "cp1257", "cp1254")
 _OTHER = (
     "cp1251", "koi8_r", "cp866", "cp1253", "cp1255", "cp1256", "cp874", "gb18030", "cp932", "euc_jp", "cp949", "big5",
 )  # fmt: skip
+_CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
 _SAMPLE_BYTES = 200_000
 _ODD_LETTERS = re.compile(r"(?<=[^\W\d_])[¹³¿¶±¼¾Ÿ£¥¢®¯ªº\ufffd](?=[^\W\d_])|(?<=[a-zß-ÿ])[A-ZÀ-ÞŠŒŽ](?=[a-zß-ÿ])")
 """Signs and capitals in the middle of words: what Polish looks like when read as Western."""
@@ -67,7 +68,7 @@ class Text:
     def lines(self) -> Iterator[str]:
         """The lines with their ends, as they stand in the file."""
         if self.legacy is None:
-            yield from io.TextIOWrapper(io.BytesIO(self.data), encoding=self.encoding, errors="replace", newline="")
+            yield from io.TextIOWrapper(io.BytesIO(self.data), encoding=self.encoding, newline="")
             return
         for line in self.data.splitlines(keepends=True):
             yield _line(line, self.legacy)
@@ -89,14 +90,18 @@ def decode(data: bytes, *, where: str) -> Text:
     for magic, what in _BINARY.items():
         if data.startswith(magic):
             raise UnreadableTable(f"{where} is {what}, not a table of text. Save it as CSV (UTF-8) or Parquet.")
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return Text(data, encoding)
-    if (wide := _wide(data)) is not None:
-        return Text(data, wide)
-    if _is_utf8(data):
-        return Text(data, "utf-8")
-    return _legacy(data)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None) or _wide(data)
+    if encoding == "utf-8-sig" and not _decodes(data, "utf-8"):
+        data, encoding = data[len(codecs.BOM_UTF8) :], None
+    if encoding is not None:
+        if not _decodes(data, encoding):
+            raise UnreadableTable(f"{where} starts as {encoding} but is damaged further on. Save it again as UTF-8.")
+        return Text(data, encoding)
+    if len(data[:65536].translate(None, _CONTROLS)) < 0.95 * len(data[:65536]):
+        raise UnreadableTable(
+            f"{where} is a binary file, not a table of text. Save the table as CSV (UTF-8) or Parquet."
+        )
+    return Text(data, "utf-8") if _decodes(data, "utf-8") else _legacy(data)
 
 
 def _wide(data: bytes) -> str | None:
@@ -107,9 +112,9 @@ def _wide(data: bytes) -> str | None:
     return "utf-16-le" if head[1::2].count(0) > head[0::2].count(0) else "utf-16-be"
 
 
-def _is_utf8(data: bytes) -> bool:
+def _decodes(data: bytes, encoding: str) -> bool:
     try:
-        data.decode("utf-8")
+        data.decode(encoding)
     except UnicodeDecodeError:
         return False
     return True
@@ -123,7 +128,7 @@ def _legacy(data: bytes) -> Text:
     for number, line in enumerate(data.splitlines(), start=1):
         if line.isascii():
             continue
-        if _is_utf8(line):
+        if _decodes(line, "utf-8"):
             n_valid += 1
             continue
         bad.append(number)
@@ -165,7 +170,7 @@ def _has_kana(text: str) -> bool:
 
 
 def _line(line: bytes, legacy: str) -> str:
-    if line.isascii() or _is_utf8(line):
+    if line.isascii() or _decodes(line, "utf-8"):
         return line.decode("utf-8")
     try:
         return line.decode(legacy)

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bigenough.errors import UnreadableTable
@@ -74,10 +74,24 @@ def from_polars(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
     return frame.with_columns(changes), nested
 
 
-def from_records(records: Sequence[Mapping[str, Any]]) -> tuple[pl.DataFrame, tuple[str, ...], tuple[str, ...]]:
-    """The frame of rows that are dicts; a key that a row lacks is missing there."""
-    names = list(dict.fromkeys(str(name) for record in records for name in record))
-    return from_columns(names, [[record.get(name) for record in records] for name in names])
+def from_records(records: Iterable[Mapping[str, Any]]) -> tuple[pl.DataFrame, tuple[str, ...], tuple[str, ...]]:
+    """The frame of rows that are dicts; a key that a row lacks is missing there.
+
+    Rows are taken apart as they come: a million dicts held at once would keep Python's garbage collector busy for most
+    of the time.
+    """
+    columns: dict[str, list[Any]] = {}
+    n = 0
+    for record in records:
+        for name, value in record.items():
+            values = columns.setdefault(str(name), [])
+            if len(values) < n:
+                values.extend([None] * (n - len(values)))
+            values.append(value)
+        n += 1
+    for values in columns.values():
+        values.extend([None] * (n - len(values)))
+    return from_columns(list(columns), list(columns.values()))
 
 
 def from_columns(

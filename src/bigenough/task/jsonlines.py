@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,8 @@ def _document(text: Text, where: str, sha256: str) -> Table | None:
         decisions.append(f"The rows are those below the key {name!r}.")
     if not isinstance(value, list):
         raise UnreadableTable(f"{where} holds one JSON {type(value).__name__}. An array of objects was expected.")
-    return _from_values(list(enumerate(value, start=1)), [], where, sha256, decisions, "entry")
+    entries = ((number, number, entry) for number, entry in enumerate(value, start=1))
+    return _from_values(entries, where, sha256, decisions, "item")
 
 
 def _is_rows(value: Any) -> bool:
@@ -75,53 +76,57 @@ def _is_rows(value: Any) -> bool:
 
 
 def _lines(text: Text, where: str, sha256: str) -> Table:
-    values: list[tuple[int, Any]] = []
-    broken: list[tuple[int, str]] = []
-    number = 0
-    for line_number, line in enumerate(text.lines(), start=1):
-        if not line.strip():
-            continue
-        number += 1
-        try:
-            values.append((number, json.loads(line)))
-        except ValueError as error:
-            broken.append((number, f"line {line_number}: {error}"))
     decisions = [f"Read as JSON lines, {text.encoding}."]
     if len(text.legacy_lines):
         decisions.append(
             f"The file mixes encodings: {count(len(text.legacy_lines), 'line')} ({few(text.legacy_lines)}), not "
             f"UTF-8 and read as {text.legacy}."
         )
-    return _from_values(values, broken, where, sha256, decisions, "line")
+    return _from_values(_parsed(text), where, sha256, decisions, "line")
+
+
+def _parsed(text: Text) -> Iterator[tuple[int, int, Any]]:
+    """Row number, line number and value of each line that is not blank; the error in the place of a broken one."""
+    number = 0
+    for line_number, line in enumerate(text.lines(), start=1):
+        if not line.strip():
+            continue
+        number += 1
+        try:
+            yield number, line_number, json.loads(line)
+        except ValueError as error:
+            yield number, line_number, error
 
 
 def _from_values(
-    values: list[tuple[int, Any]],
-    broken: list[tuple[int, str]],
-    where: str,
-    sha256: str,
-    decisions: list[str],
-    unit: str,
+    values: Iterable[tuple[int, int, Any]], where: str, sha256: str, decisions: list[str], unit: str
 ) -> Table:
-    records = [(number, value) for number, value in values if isinstance(value, dict)]
-    others = [number for number, value in values if not isinstance(value, dict)]
-    n_lost = len(broken) + len(others)
-    if n_lost > len(records) or not records:
-        first = broken[0][1] if broken else f"{unit} {few(others, 1)} is no object"
+    rows: list[int] = []
+    broken: list[int] = []
+    others: list[int] = []
+    reasons: list[str] = []
+
+    def records() -> Iterator[Mapping[str, Any]]:
+        for number, place, value in values:
+            if isinstance(value, dict):
+                rows.append(number)
+                yield value
+            elif isinstance(value, ValueError):
+                broken.append(number)
+                reasons.append(f"{unit} {place}: {value}")
+            else:
+                others.append(number)
+                reasons.append(f"{unit} {place} is a {type(value).__name__}")
+
+    frame, duplicated, nested = from_records(records())
+    if len(reasons) > len(rows) or not rows:
         raise UnreadableTable(
-            f"{where}: {n_lost:,} of {n_lost + len(records):,} {unit}s are no JSON object (the first: {first}). "
-            'One object a line was expected, such as {"text": "...", "label": "..."}.'
+            f"{where}: {len(reasons):,} of {len(reasons) + len(rows):,} {unit} values are no JSON object "
+            f"({few(reasons, 1) or 'there is none'}). "
+            'One object a row was expected, such as {"text": "...", "label": "..."}.'
         )
-    if broken:
-        decisions.append(f"{count(len(broken), unit)} cannot be read as JSON ({few([why for _, why in broken], 3)}).")
-    unreadable = tuple(
-        LeftOut(reason, np.asarray(numbers, np.int64))
-        for reason, numbers in (
-            (f"the {unit} is not valid JSON", [number for number, _ in broken]),
-            (f"the {unit} is no JSON object", others),
-        )
-        if numbers
-    )
-    frame, duplicated, nested = from_records([record for _, record in records])
-    rows = np.asarray([number for number, _ in records], np.int64)
-    return Table(frame, rows, where, sha256, tuple(decisions), unreadable, duplicated, nested)
+    if reasons:
+        decisions.append(f"{count(len(reasons), unit)} cannot be read as JSON objects ({few(reasons, 3)}).")
+    kinds = ((f"the {unit} is not valid JSON", broken), (f"the {unit} is no JSON object", others))
+    unreadable = tuple(LeftOut(reason, np.asarray(numbers, np.int64)) for reason, numbers in kinds if numbers)
+    return Table(frame, np.asarray(rows, np.int64), where, sha256, tuple(decisions), unreadable, duplicated, nested)

@@ -207,9 +207,24 @@ def with_official_test(train: Labelled, test: Table) -> OfficialTest:
         np.concatenate([train.examples.rows, more.examples.rows + start]),
         groups,
     )
+    moved = tuple(LeftOut(f"test set: {out.reason}", out.rows + start) for out in more.left_out)
+    whole = replace(
+        train,
+        examples=examples,
+        classes=classes,
+        times=None,
+        decisions=(*train.decisions, *_said_of_test(train, more)),
+        left_out=(*train.left_out, *moved),
+        n_rows=start + more.n_rows,
+        group_names=group_names,
+    )
+    return OfficialTest(whole, np.arange(n, n + m, dtype=np.int64))
+
+
+def _said_of_test(train: Labelled, more: Labelled) -> list[str]:
     decisions = [
-        f"{more.source} is the official test set: its {m:,} rows certify. They are numbered on from the training "
-        f"table's last row: row {start + 1:,} is its row 1.",
+        f"{more.source} is the official test set: its {len(more.examples):,} rows certify. They are numbered on "
+        f"from the training table's last row: row {train.n_rows + 1:,} is its row 1.",
         *(f"Test set: {line}" for line in more.decisions),
     ]
     if train.group is not None and more.group is None:
@@ -221,18 +236,7 @@ def with_official_test(train: Labelled, test: Table) -> OfficialTest:
             f"{count(len(unseen), 'class')} of the test set ({few(unseen)}) {verb(len(unseen), 'have')} no training "
             f"row: {count(n_unseen, 'row')} {verb(n_unseen, 'stay')}, and any prediction there counts as an error."
         )
-    moved = tuple(LeftOut(f"test set: {out.reason}", out.rows + start) for out in more.left_out)
-    whole = replace(
-        train,
-        examples=examples,
-        classes=classes,
-        times=None,
-        decisions=(*train.decisions, *decisions),
-        left_out=(*train.left_out, *moved),
-        n_rows=start + more.n_rows,
-        group_names=group_names,
-    )
-    return OfficialTest(whole, np.arange(n, n + m, dtype=np.int64))
+    return decisions
 
 
 def _recode(data: Labelled, classes: tuple[str, ...]) -> NDArray[np.int64]:

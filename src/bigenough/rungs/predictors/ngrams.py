@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts as weighted n-grams of words and characters: the features of the linear rung, in training and in service alike.
 
-Every n-gram is known by a 64-bit fingerprint, not by its spelling: the polynomial sum of its code points
+Every n-gram is known by a 64-bit fingerprint, not by its spelling: the polynomial sum of its code points plus one,
 c₀ + c₁P + c₂P² + … modulo 2⁶⁴ for a fixed odd P (Karp & Rabin 1987). All n-grams of a whole batch then come from a
 handful of array operations, a vocabulary is one sorted array of 8 bytes a feature, and no text of the training data is
 written to disk. Some two of m n-grams share a fingerprint with a chance of about m² / 2⁶⁵: one in ten million for two
@@ -99,7 +99,7 @@ class _Flat:
 
     codes: NDArray[np.uint32]  # (c,)
     text: Places  # (c - 1,) the place of the text; a space is counted to the text it leads
-    sums: Prints  # (c + 1,) sums of codes · P^position
+    sums: Prints  # (c + 1,) sums of (code + 1) · P^position
 
     @classmethod
     def of(cls, clean: Sequence[str]) -> _Flat:
@@ -109,7 +109,8 @@ class _Flat:
         place = np.array([place for place, _ in filled], np.int64)
         text_of = np.repeat(place, np.array([len(text) + 1 for _, text in filled], np.int64))
         sums = np.zeros(len(codes) + 1, np.uint64)
-        np.cumsum(codes * _powers(len(codes))[0], out=sums[1:])
+        # One more than the code, so that a NUL character counts too.
+        np.cumsum((codes + np.uint64(1)) * _powers(len(codes))[0], out=sums[1:])
         return cls(codes, text_of, sums)
 
     def print(self, start: Places, end: Places) -> Prints:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigenough.quantity import Quantity
 from bigenough.quantity.quantity import QuantityJson
@@ -18,7 +19,7 @@ from bigenough.task.audit.label_errors import MIN_ROWS, find_label_errors, noise
 from bigenough.task.audit.languages import UNDETERMINED, find_languages
 from bigenough.task.audit.lengths import Lengths, find_length_faults, measure_lengths
 from bigenough.task.audit.near_duplicates import find_near_duplicates
-from bigenough.task.audit.out_of_fold import OutOfFold, out_of_fold
+from bigenough.task.audit.out_of_fold import MIN_CLASS_ROWS, OutOfFold, out_of_fold
 from bigenough.task.audit.parts import CERTIFY, FIT, SELECT, SplitPositions, parts_of
 from bigenough.task.audit.personal_data import find_personal_data, masked
 from bigenough.task.task import Examples
@@ -27,6 +28,7 @@ __all__ = ["Audit", "AuditJson", "audit"]
 
 _SEVERITY_ORDER = {"problem": 0, "warning": 1, "info": 2}
 
+Positions = NDArray[np.int64]
 Say = Callable[[str, float | None], None]
 
 
@@ -128,7 +130,12 @@ def audit(
         examples, languages=spoken, seed=seed, say=lambda done: say("looking for personal data", done)
     )
     found += mix.findings + personal.findings
-    wrong, ceiling, label_decisions = _label_noise(examples, classes, part, same.codes, guessed, seed, threads, say)
+    open_rows = np.flatnonzero((part == FIT) | (part == SELECT)).astype(np.int64)
+    if guessed is None:
+        guessed = _guess(examples, len(classes), open_rows, same.codes, seed, threads, say)
+    elif not np.isin(guessed.positions, open_rows).all():
+        raise ValueError("Out-of-fold probabilities must be of fit and select rows only: certify stays closed.")
+    wrong, ceiling, label_decisions = _label_noise(examples, classes, open_rows, guessed)
     found += wrong
     found.sort(key=lambda each: _SEVERITY_ORDER[each.severity])
     return Audit(
@@ -146,42 +153,44 @@ def audit(
     )
 
 
+def _guess(
+    examples: Examples, n_classes: int, open_rows: Positions, same: Positions, seed: int, threads: int, say: Say
+) -> OutOfFold:
+    """Out-of-fold probabilities of the rows that may be looked at.
+
+    Folds keep identical texts together, not groups. A model that knows nothing of a row's group doubts most of the
+    group: on ICD-10-CM, which has no wrong label, folds by disease family doubt 15 % of the labels, folds by text
+    under 3 %.
+    """
+    here = examples.take(open_rows)
+    guessed = out_of_fold(
+        here.texts,
+        here.labels,
+        n_classes,
+        groups=same[open_rows],
+        seed=seed,
+        threads=threads,
+        say=lambda done: say("doubting labels", done),
+    )
+    return OutOfFold(open_rows[guessed.positions], guessed.probability)
+
+
 def _label_noise(
-    examples: Examples,
-    classes: Sequence[str],
-    part: np.ndarray,
-    same: np.ndarray,
-    guessed: OutOfFold | None,
-    seed: int,
-    threads: int,
-    say: Say,
+    examples: Examples, classes: Sequence[str], open_rows: Positions, guessed: OutOfFold
 ) -> tuple[list[Finding], Quantity | None, list[str]]:
-    open_rows = np.flatnonzero((part == FIT) | (part == SELECT))
-    if guessed is None:
-        here = examples.take(open_rows)
-        guessed = out_of_fold(
-            here.texts,
-            here.labels,
-            len(classes),
-            groups=same[open_rows] if here.groups is None else here.groups,
-            seed=seed,
-            threads=threads,
-            say=lambda done: say("doubting labels", done),
+    n = len(guessed.positions)
+    if n < MIN_ROWS:
+        few = f"it takes {MIN_ROWS} fit and select rows in classes of at least {MIN_CLASS_ROWS} rows"
+        return [], None, [f"Label errors were not looked for: {few}."]
+    decisions = ["Label errors: certify rows were not examined, so that certify stays closed until the verdict."]
+    if examples.groups is not None:
+        decisions.append(
+            "Label errors: a label is judged by models that know other rows of its group; an error that a whole group "
+            "shares is not seen."
         )
-        guessed = OutOfFold(open_rows[guessed.positions], guessed.probability)
-    elif (part[guessed.positions] == CERTIFY).any():
-        raise ValueError("Out-of-fold probabilities must be of fit and select rows only: certify stays closed.")
-    if len(guessed.positions) < MIN_ROWS:
-        few = (
-            f"Label errors were not looked for: it takes {MIN_ROWS} fit and select rows in classes of at least 5 rows."
-        )
-        return [], None, [few]
-    kept = ["Label errors: certify rows were not examined, so that certify stays closed until the verdict."]
-    if len(guessed.positions) < len(open_rows):
-        kept.append(
-            f"Label errors: {len(guessed.positions):,} of {len(open_rows):,} fit and select rows were examined."
-        )
+    if n < len(open_rows):
+        decisions.append(f"Label errors: {n:,} of {len(open_rows):,} fit and select rows were examined.")
     found, _ = find_label_errors(examples, classes, guessed)
     labels = examples.labels[guessed.positions]
     hard = contradiction_ceiling([examples.texts[int(i)] for i in guessed.positions], labels)
-    return found, noise_ceiling(labels, guessed.probability, hard_ceiling=hard.value or 0.0), kept
+    return found, noise_ceiling(labels, guessed.probability, hard_ceiling=hard.value or 0.0), decisions

@@ -72,12 +72,10 @@ def find_class_faults(examples: Examples, part: NDArray[np.int8], sizes: Sequenc
     return [each for each in found if each is not None]
 
 
-def _rows_of(examples: Examples, part: NDArray[np.int8], codes: Sequence[int], within: int | None = None) -> list[int]:
-    wanted = np.isin(examples.labels, np.asarray(codes, dtype=np.int64)) & (part >= 0)
-    if within is not None:
-        wanted &= part == within
-    positions = np.flatnonzero(wanted)
-    return [int(i) for i in positions[np.argsort(examples.labels[positions], kind="stable")]]
+def _rows_of(examples: Examples, part: NDArray[np.int8], codes: Sequence[int]) -> NDArray[np.intp]:
+    """Positions of the rows of these classes, those in certify first, then class by class."""
+    places = np.flatnonzero(np.isin(examples.labels, np.asarray(codes, dtype=np.int64)) & (part >= 0))
+    return places[np.lexsort((examples.labels[places], part[places] != CERTIFY))]
 
 
 def _list(names: Sequence[str]) -> str:
@@ -99,7 +97,6 @@ def _missing(examples: Examples, part: NDArray[np.int8], sizes: Sequence[ClassSi
         f"{_list([repr(sizes[i].label) for i in codes])}. "
         f"No model can answer them, which loses {counted(lost, 'certify row')}.",
         "Label rows for these classes, merge them into others, or leave them out.",
-        count=len(codes),
     )
 
 
@@ -116,7 +113,6 @@ def _thin(examples: Examples, part: NDArray[np.int8], sizes: Sequence[ClassSize]
         f"{counted(len(codes), 'class has', 'classes have')} fewer than {MIN_FIT_ROWS} rows to learn from: "
         f"{_list([f'{sizes[i].label!r} ({sizes[i].fit})' for i in codes])}.",
         "Label more rows of these classes, or merge them.",
-        count=len(codes),
     )
 
 
@@ -134,12 +130,11 @@ def _unproven(examples: Examples, part: NDArray[np.int8], sizes: Sequence[ClassS
         "small_classes",
         "warning",
         examples,
-        _rows_of(examples, part, codes, CERTIFY),
+        _rows_of(examples, part, codes),
         f"{counted(len(codes), 'class has', 'classes have')} fewer than {MIN_CERTIFY_ROWS} certify rows; all that "
         f"can be said of such a class is its recall within these 95 % half-widths: {_list(described)}.",
         "Read the figures of these classes as hints. To say more, label more rows: 100 certify rows give ±10 points, "
         "400 give ±5. The verdict on the whole task does not suffer.",
-        count=len(codes),
     )
 
 
@@ -161,7 +156,6 @@ def _unbalanced(examples: Examples, part: NDArray[np.int8], sizes: Sequence[Clas
         f"The largest class, {common!r}, has {counted(int(total[largest]), 'row')}, {ratio:.0f} times the smallest, "
         f"{rare!r} ({total[smallest]:,}). Always answering {common!r} is right on {share(top, 1)} of the rows.",
         "If small classes matter as much as large ones, judge by --metric macro_f1 or balanced_accuracy.",
-        count=int(total[smallest]),
     )
 
 
@@ -180,7 +174,6 @@ def _named_alike(examples: Examples, sizes: Sequence[ClassSize]) -> Finding | No
         rows,
         f"{counted(len(pairs), 'pair')} of class names look like one name spelled twice: {_list(quoted)}.",
         "If they mean the same, give them one spelling and run again; the rows listed carry the rarer one.",
-        count=len(pairs),
     )
 
 

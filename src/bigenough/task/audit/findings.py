@@ -56,7 +56,7 @@ class Finding:
     Attributes:
         kind: a stable name, such as ``leak_exact``.
         severity: how much it threatens the verdict.
-        count: how many rows (for class faults: classes) have it.
+        count: how many rows have it; for a fault of classes, the rows of those classes.
         rows: the first 50 of those rows, numbered from 1 as in the user's table.
         message: what was found, with figures.
         advice: what to do about it.
@@ -98,7 +98,6 @@ def finding(
     message: str,
     advice: str,
     *,
-    count: int | None = None,
     shown: Sequence[int] | None = None,
     excerpts: Sequence[str] | None = None,
 ) -> Finding:
@@ -111,7 +110,6 @@ def finding(
         positions: places of the rows that have the fault, the ones to look at first leading.
         message: what was found.
         advice: what to do.
-        count: how many have it, when that is not the number of positions.
         shown: places to quote, when they are not the first few of ``positions``.
         excerpts: what to quote for each of ``shown``, when that is not the beginning of the text.
     """
@@ -121,7 +119,7 @@ def finding(
     return Finding(
         kind=kind,
         severity=severity,
-        count=len(places) if count is None else count,
+        count=len(places),
         rows=tuple(int(examples.rows[i]) for i in places[:MAX_ROWS]),
         message=message,
         advice=advice,

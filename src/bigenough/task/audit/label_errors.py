@@ -24,6 +24,7 @@ from bigenough.task.task import Examples
 __all__ = ["Suspects", "find_label_errors", "noise_ceiling", "suspects"]
 
 MIN_ROWS = 100
+_TRUSTED = 0.8
 _Z95 = 1.959963984540054
 
 Codes = NDArray[np.int64]
@@ -102,7 +103,8 @@ def noise_ceiling(labels: Codes, probability: Probabilities, *, hard_ceiling: fl
         "accuracy",
         "confident learning on out-of-fold predictions (Northcutt, Jiang & Chuang 2021), fit and select rows only; the "
         "value takes confident disagreement for label error, low counts all of the model's confident mistakes as such, "
-        "high none beyond contradictions",
+        f"high none beyond contradictions; the model agrees with {share(reached, 1)} of the labels; the weaker it is, "
+        "the more the value is too low",
         low=min(low, value),
         high=max(hard_ceiling, value),
     )
@@ -128,12 +130,17 @@ def find_label_errors(
     return [
         finding(
             "label_errors",
-            "warning" if part >= 0.01 else "info",
+            "warning" if part >= 0.01 and reached >= _TRUSTED else "info",
             examples,
             positions,
             f"{counted(len(positions), 'label looks', 'labels look')} wrong, of {len(labels):,} fit and select rows "
             f"examined ({share(len(positions), len(labels))}), the least likely first. The model that doubts them "
-            f"agrees with {share(reached, 1)} of all labels: some of these are right and merely hard.",
+            f"agrees with {share(reached, 1)} of all labels: "
+            + (
+                "some of these are right and merely hard."
+                if reached >= _TRUSTED
+                else "most of these may well be right."
+            ),
             "Read them from the top and correct what is wrong; stop when most are right. Certify rows were not "
             "examined: that would open certify before the verdict.",
             excerpts=quoted,

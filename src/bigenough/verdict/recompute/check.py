@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -92,6 +93,7 @@ def recompute(
         if comparison["score"] is not None:
             checks += _comparison(verdict, comparison, rows)
     checks += _decision(verdict)
+    checks += _words(verdict)
     for name, scores in (evidence or {}).items():
         checks += _evidence(verdict, name, scores, rows, classes)
     return checks
@@ -248,6 +250,17 @@ def _decision(verdict: Json) -> Iterator[Check]:
     if deciding is not None:
         stated = verdict["smallest_provable_margin"]
         yield _same("smallest provable margin", stated, deciding["smallest_provable_margin"])
+
+
+def _words(verdict: Json) -> Iterator[Check]:
+    """Each score in a sentence must be one of the scores above."""
+    comparisons, reference = verdict["comparisons"], verdict["reference"]
+    scores = [reference["score"], *(c["score"] for c in comparisons if c["score"] is not None)]
+    known = {f"{100 * score:.1f} %" for score in scores}
+    sentences = [("sentence", verdict["sentence"]), *((f"{c['candidate']}: words", c["words"]) for c in comparisons)]
+    for name, text in sentences:
+        told = set(re.findall(r"[\d.]+ %", text))
+        yield Check(name, sorted(told), sorted(known), told <= known)
 
 
 def _evidence(verdict: Json, name: str, stated: Json, rows: _Rows, classes: Sequence[str] | None) -> Iterator[Check]:

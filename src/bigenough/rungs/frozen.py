@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frozen rung: a pre-trained sentence encoder as it is, and logistic regression on its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigenough.models import DEFAULT_ENCODER, resolve
+from bigenough.models.encoder import Encoder
+from bigenough.models.prepared import PreparedEncoder, prepared_encoder
+from bigenough.rungs.dense import first_head, fit_head, suggest_head
+from bigenough.rungs.predictors.encoder import EncoderPredictor
+from bigenough.rungs.protocol import Settings, Trial, Workbench
+from bigenough.task import Examples
+
+__all__ = ["FrozenRung"]
+
+_MOST_KEPT = 300_000
+"""Sentence vectors that trials share in memory, 1.5 kB each."""
+
+
+class FrozenRung:
+    """A frozen encoder with a head; ``encoder`` is a name or folder that ``models.resolve`` understands."""
+
+    name = "frozen"
+    version = 1
+    summary = "sentence encoder, frozen, with logistic regression on its vectors"
+    place = 30
+
+    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
+        self.encoder = encoder
+
+    def weights(self, bench: Workbench) -> Mapping[str, str]:
+        """The encoder's weights."""
+        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
+
+    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
+        """The head's, by the number of classes."""
+        return first_head(n_classes)
+
+    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
+        """The head's settings."""
+        return suggest_head(trial)
+
+    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
+        """Embed the texts, once for all trials of a study, and fit the head."""
+        prepared = self._prepared(bench)
+        encoder = _started(prepared, bench)
+        head = fit_head(_vectors(examples.texts, encoder, prepared, bench), examples.labels, n_classes, settings)
+        return EncoderPredictor(encoder, head, prepared.model, prepared.n_parameters)
+
+    def _prepared(self, bench: Workbench) -> PreparedEncoder:
+        key = ("prepared encoder", self.encoder)
+        if key not in bench.memo:
+            weights = resolve(self.encoder, cache=bench.cache, offline=bench.offline)
+            bench.memo[key] = prepared_encoder(weights, cache=bench.cache)
+        prepared: PreparedEncoder = bench.memo[key]
+        return prepared
+
+
+def _started(prepared: PreparedEncoder, bench: Workbench) -> Encoder:
+    key = ("encoder", prepared.weights.identity, bench.threads)
+    if key not in bench.memo:
+        bench.memo[key] = prepared.start(threads=bench.threads)
+    encoder: Encoder = bench.memo[key]
+    return encoder
+
+
+def _vectors(
+    texts: Sequence[str], encoder: Encoder, prepared: PreparedEncoder, bench: Workbench
+) -> NDArray[np.float32]:
+    """The (n, d) vectors of these texts; each distinct text is embedded once in a study."""
+    kept: dict[str, NDArray[np.float32]] = bench.memo.setdefault(("vectors", prepared.weights.identity), {})
+    new = [text for text in dict.fromkeys(texts) if text not in kept]
+    made = encoder.embed(new, say=lambda done: bench.say("embedding texts", done)) if new else None
+    fresh = {} if made is None else dict(zip(new, made, strict=True))
+    out = np.empty((len(texts), encoder.dim), dtype=np.float32)
+    for i, text in enumerate(texts):
+        out[i] = fresh[text] if text in fresh else kept[text]
+    if len(kept) + len(fresh) <= _MOST_KEPT:
+        kept.update(fresh)
+    return out

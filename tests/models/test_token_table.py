@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The static token table: deterministic, cached, and a mean of rows."""
+
+import numpy as np
+import pytest
+from models.tiny_bert import VOCABULARY, forward, tiny_arrays, tiny_tokenizer, write_model
+
+from bigenough.models import resolve
+from bigenough.models.prepared import prepared_encoder
+from bigenough.models.token_table import TokenTable, distilled_table, principal_components, said_by_vocabulary
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    weights = resolve(str(write_model(tmp_path / "model")), cache=tmp_path, offline=True)
+    return prepared_encoder(weights, cache=tmp_path).start(threads=1)
+
+
+def test_each_token_goes_through_the_encoder_between_the_special_ones(encoder):
+    said = said_by_vocabulary(encoder, lambda done: None)
+    for token in (5, 40, len(VOCABULARY) - 1):
+        np.testing.assert_allclose(said[token], forward(tiny_arrays(), [3, token, 4]), atol=5e-6)
+
+
+def test_the_table_is_made_once_and_is_the_same_elsewhere(encoder, tmp_path):
+    one = distilled_table(encoder, "same", cache=tmp_path / "one")
+    made = tmp_path / "one" / "token-tables"
+    before = [path.stat().st_mtime_ns for path in sorted(made.rglob("*.safetensors"))]
+    again = distilled_table(encoder, "same", cache=tmp_path / "one")
+    assert [path.stat().st_mtime_ns for path in sorted(made.rglob("*.safetensors"))] == before
+    elsewhere = distilled_table(encoder, "same", cache=tmp_path / "two")
+    np.testing.assert_array_equal(one.vectors, again.vectors)
+    np.testing.assert_array_equal(one.vectors, elsewhere.vectors)
+    assert one.vectors.dtype == np.float32
+
+
+def test_special_and_reserved_tokens_say_nothing(encoder, tmp_path):
+    vectors = distilled_table(encoder, "x", cache=tmp_path).vectors
+    silent = [i for i, row in enumerate(vectors) if not row.any()]
+    assert silent == [VOCABULARY.index(token) for token in ("[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]")]
+
+
+def test_a_text_is_the_mean_of_its_tokens():
+    rng = np.random.default_rng(0)
+    table = TokenTable(rng.standard_normal((len(VOCABULARY), 6)).astype(np.float32), tiny_tokenizer())
+    found = table.embed(["lost card", "", "pay pay money", "☃"])
+    rows = [[VOCABULARY.index(token) for token in words.split()] for words in ("lost card", "pay pay money")]
+    np.testing.assert_allclose(found[[0, 2]], [table.vectors[row].astype(float).mean(0) for row in rows], rtol=1e-12)
+    assert not found[1].any()
+    matrix = rng.standard_normal((6, 3))
+    np.testing.assert_allclose(table.times(matrix).embed(["lost card"]), found[:1] @ matrix, atol=1e-6)
+
+
+def test_principal_components_keep_distances_and_order_variance():
+    rng = np.random.default_rng(1)
+    points = rng.standard_normal((50, 4)) * [1, 5, 2, 3]
+    found = principal_components(points, 4)
+    np.testing.assert_allclose(
+        np.linalg.norm(found[:, None] - found[None], axis=2), np.linalg.norm(points[:, None] - points[None], axis=2)
+    )
+    assert (np.diff(found.var(axis=0)) < 0).all()
+    assert principal_components(points, 2).shape == (50, 2)

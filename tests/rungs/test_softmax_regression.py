@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our solver finds scikit-learn's optimum, sooner."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from bigenough.rungs.softmax_regression import balanced_weights, fit_softmax_regression
+
+
+def objective(weight, bias, x, y, c, rows):
+    scores = x @ weight + bias
+    scores -= scores.max(1, keepdims=True)
+    losses = np.log(np.exp(scores).sum(1)) - scores[np.arange(len(y)), y]
+    return 0.5 * (weight**2).sum() + c * (rows * losses).sum()
+
+
+@pytest.mark.parametrize("c", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_optimum_is_scikit_learns(c, balanced):
+    x, y = load_digits(return_X_y=True)
+    keep = (y > 2) | (np.arange(len(y)) % 4 == 0)
+    x, y = x[keep] / 16 - 0.2, y[keep]
+    rows = balanced_weights(y) if balanced else np.ones(len(y))
+    theirs = LogisticRegression(C=c, max_iter=5000, tol=1e-8, class_weight="balanced" if balanced else None).fit(x, y)
+    weight, bias = fit_softmax_regression(x, y, n_classes=10, c=c, row_weights=rows)
+    best = objective(theirs.coef_.T, theirs.intercept_, x, y, c, rows)
+    assert objective(weight, bias, x, y, c, rows) <= best * 1.001 + 1e-6
+    ours = (x @ weight + bias).argmax(1)
+    assert np.mean(ours == theirs.predict(x)) > 0.995
+
+
+def test_classes_without_rows_keep_their_place_and_get_nothing():
+    x = np.random.default_rng(0).standard_normal((30, 4))
+    y = np.repeat([1, 3], 15)
+    weight, bias = fit_softmax_regression(x, y, n_classes=5, c=1.0)
+    assert weight.shape == (4, 5)
+    assert set((x @ weight + bias).argmax(1)) <= {1, 3}
+    assert not weight[:, [0, 2, 4]].any()
+    assert (bias[[0, 2, 4]] == -1e4).all()
+
+
+@pytest.mark.parametrize("x", [np.zeros((6, 3)), np.ones((6, 3), np.float32)])
+def test_features_that_say_nothing_leave_the_shares(x):
+    weight, bias = fit_softmax_regression(x, np.array([0, 0, 0, 0, 1, 1]), n_classes=2, c=1.0)
+    scores = np.exp(x[0] @ weight + bias)
+    np.testing.assert_allclose(scores / scores.sum(), [2 / 3, 1 / 3], atol=1e-3)
+
+
+def test_twice_gives_the_same_bits():
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((200, 20)).astype(np.float32), rng.integers(0, 5, 200)
+    one, two = (fit_softmax_regression(x, y, n_classes=5, c=3.0) for _ in range(2))
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[1], two[1])
