@@ -22,7 +22,6 @@ from bigenough.options import Options
 from bigenough.packaging import package, write_next_rows
 from bigenough.progress import Progress, Silence, Step
 from bigenough.race import Race
-from bigenough.report import write_report
 from bigenough.rungs.candidate import Candidate
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.registry import find_rungs
@@ -159,6 +158,8 @@ class _Run:
                 self.folder, study.candidates, study.verdict, self.unlabelled, self.job, seed=self.options.seed
             )
         self.progress.say("the report")
+        from bigenough.report import write_report
+
         write_report(self.folder.path)
 
     @cached_property

@@ -44,7 +44,7 @@ def fit_head(
         raise BadOption(f"C must be above zero. Got {settings['C']!r}.")
     spread = float(np.sqrt(features.var(axis=0, dtype=np.float64).sum())) or 1.0
     weights = balanced_weights(labels) if settings["balanced"] else None
-    weight, bias = fit_softmax_regression(
+    weight, bias, _ = fit_softmax_regression(
         features / spread, labels, n_classes=n_classes, c=float(settings["C"]), row_weights=weights
     )
     return DenseHead((weight / spread).astype(np.float32), bias)

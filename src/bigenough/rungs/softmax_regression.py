@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Multinomial logistic regression on dense features, fast enough to be fitted dozens of times in a search.
+"""Multinomial logistic regression on dense features, or dense and sparse ones, fast enough to be fitted in a search.
 
 The optimum is that of ``sklearn.linear_model.LogisticRegression``'s multinomial loss; the way there is shorter. The
 features of an encoder are strongly correlated, which makes plain L-BFGS crawl. Here the problem is first turned into
@@ -9,15 +9,29 @@ loss by a multiple of XᵀX), after which a few dozen steps suffice.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["balanced_weights", "fit_softmax_regression"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["SoftmaxRegression", "balanced_weights", "fit_softmax_regression"]
 
 Array = NDArray[np.float64]
 
 STEPS = 200
-TOLERANCE = 1e-5
+TOLERANCE = 1e-6
+"""Relative gain of a step below which it is the last: about what float32 can tell apart."""
+
+
+class SoftmaxRegression(NamedTuple):
+    """Scores are features · weight + sparse features · sparse_weight + bias."""
+
+    weight: Array
+    bias: Array
+    sparse_weight: Array
 
 
 def fit_softmax_regression(
@@ -27,7 +41,8 @@ def fit_softmax_regression(
     n_classes: int,
     c: float,
     row_weights: Array | None = None,
-) -> tuple[Array, Array]:
+    sparse: csr_array | None = None,
+) -> SoftmaxRegression:
     """Weights (d, n_classes) and biases (n_classes,) that minimise ½‖W‖² + c · Σᵢ wᵢ · (−ln p(labelᵢ)).
 
     A class without any row gets weight 0 and bias −10,000, so its probability is 0. Of two classes each gets its own
@@ -39,20 +54,27 @@ def fit_softmax_regression(
         n_classes: columns of the result.
         c: the inverse strength of the penalty; biases are not penalised.
         row_weights: (n,) or None for ones.
+        sparse: (n, f) further features, under the same penalty.
 
-    >>> weight, bias = fit_softmax_regression(np.array([[-1.0], [1.0]]), np.array([0, 2]), n_classes=3, c=1.0)
-    >>> bool(weight[0, 2] > 0 > weight[0, 0]), float(bias[1])
+    >>> fitted = fit_softmax_regression(np.array([[-1.0], [1.0]]), np.array([0, 2]), n_classes=3, c=1.0)
+    >>> bool(fitted.weight[0, 2] > 0 > fitted.weight[0, 0]), float(fitted.bias[1])
     (True, -10000.0)
     """
+    from scipy.sparse import csr_array
     from threadpoolctl import threadpool_limits
 
+    if sparse is None:
+        sparse = csr_array((len(labels), 0), dtype=np.float32)
     present, codes = np.unique(labels, return_inverse=True)
-    weight, bias = np.zeros((features.shape[1], n_classes)), np.full(n_classes, -1e4)
     rows = np.ones(len(labels)) if row_weights is None else row_weights
     # One thread: the number of threads changes the last digits of a matrix product, and so the model.
     with threadpool_limits(1):
-        weight[:, present], bias[present] = _fit(features, codes, len(present), c, rows)
-    return weight, bias
+        found = _fit(features, sparse, codes, len(present), c, rows)
+    whole = SoftmaxRegression(
+        np.zeros((features.shape[1], n_classes)), np.full(n_classes, -1e4), np.zeros((sparse.shape[1], n_classes))
+    )
+    whole.weight[:, present], whole.bias[present], whole.sparse_weight[:, present] = found
+    return whole
 
 
 def balanced_weights(labels: NDArray[np.int64]) -> Array:
@@ -65,21 +87,18 @@ def balanced_weights(labels: NDArray[np.int64]) -> Array:
     return np.asarray((len(labels) / (len(present) * counts))[codes], dtype=np.float64)
 
 
-def _fit(x: NDArray[np.floating], codes: NDArray[np.int64], k: int, c: float, rows: Array) -> tuple[Array, Array]:
+def _fit(
+    x: NDArray[np.floating], sparse: csr_array, codes: NDArray[np.int64], k: int, c: float, rows: Array
+) -> SoftmaxRegression:
     from scipy.optimize import minimize
 
-    total = float(rows.sum())
-    prior = np.bincount(codes, weights=rows, minlength=k) / total
-    center, axes, scale = _curvature(x, rows, penalty=1 / (c * total), k=k)
-    z = ((x - center) @ (axes / scale)).astype(np.float32)
-    d = z.shape[1]
-    share = (rows / total).astype(np.float32)
+    design = _Design(x, sparse, rows, penalty=1 / (c * float(rows.sum())), k=k)
+    share = (rows / rows.sum()).astype(np.float32)
     at = np.arange(len(codes))
-    bias_scale = 1 / np.sqrt(max(1 - 1 / k, 1 / k) / k)
 
     def loss(flat: Array) -> tuple[float, Array]:
-        v, b = flat[: d * k].reshape(d, k), flat[d * k :] * bias_scale
-        logits = z @ v.astype(np.float32) + b.astype(np.float32)
+        v, b = design.split(flat)
+        logits = design.times(v.astype(np.float32)) + b.astype(np.float32)
         logits -= logits.max(axis=1, keepdims=True)
         right = logits[at, codes].copy()
         np.exp(logits, out=logits)
@@ -87,29 +106,66 @@ def _fit(x: NDArray[np.floating], codes: NDArray[np.int64], k: int, c: float, ro
         value = float(np.dot((np.log(sums) - right).astype(np.float64), share))
         logits *= (share / sums)[:, None]
         logits[at, codes] -= share
-        w = v / scale[:, None]
-        value += 0.5 * float((w * w).sum()) / (c * total)
-        grad = (z.T @ logits).astype(np.float64) + w / scale[:, None] / (c * total)
-        return value, np.concatenate([grad.ravel(), logits.sum(axis=0, dtype=np.float64) * bias_scale])
+        penalised = v * design.penalty_scale
+        value += 0.5 * float((penalised * v).sum())
+        slope = design.transposed(logits) + penalised
+        return value, np.concatenate([slope.ravel(), logits.sum(axis=0, dtype=np.float64) * design.bias_scale])
 
-    start = np.concatenate([np.zeros(d * k), (np.log(prior) - np.log(prior).mean()) / bias_scale])
-    found = minimize(
-        loss,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": STEPS, "gtol": TOLERANCE, "ftol": 1e-6, "maxcor": 10},
-    )
-    weight = (axes / scale) @ found.x[: d * k].reshape(d, k)
-    return weight, found.x[d * k :] * bias_scale - center @ weight
+    prior = np.log(np.bincount(codes, weights=rows, minlength=k) / rows.sum())
+    start = np.concatenate([np.zeros(design.width * k), (prior - prior.mean()) / design.bias_scale])
+    options = {"maxiter": STEPS, "ftol": TOLERANCE, "gtol": 0.0}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    return design.restored(found.x)
 
 
-def _curvature(x: NDArray[np.floating], rows: Array, *, penalty: float, k: int) -> tuple[Array, Array, Array]:
-    """The features' mean, principal axes (d, d) and the root of the loss's curvature along each, penalty included."""
-    share = rows / rows.sum()
-    center = share @ x
-    moved = x - center
-    covariance = (moved * share[:, None]).T @ moved
-    variance, axes = np.linalg.eigh(covariance)
-    curvature = np.maximum(variance, 0) * (1 - 1 / k if k > 1 else 1) / k + penalty
-    return center, axes, np.sqrt(curvature)
+class _Design:
+    """The features in coordinates in which the loss curves about alike in every direction.
+
+    Dense features are centred, turned into principal axes and scaled; sparse ones are scaled only. The intercept is
+    not penalised, so centring changes nothing but the way.
+    """
+
+    def __init__(self, x: NDArray[np.floating], sparse: csr_array, rows: Array, *, penalty: float, k: int) -> None:
+        from scipy.sparse import csr_array, diags_array
+
+        share = rows / rows.sum()
+        self.k, self.dense_width, self.width = k, x.shape[1], x.shape[1] + sparse.shape[1]
+        # At the start every class has probability 1/k; its variance is what the Hessian multiplies XᵀX by.
+        variance = (1 - 1 / k) / k if k > 1 else 1.0
+        self.bias_scale = 1 / np.sqrt(variance)
+        self.center = share @ x
+        moved = x - self.center
+        spread, axes = np.linalg.eigh((moved * share[:, None]).T @ moved)
+        self.axes = axes / np.sqrt(np.maximum(spread, 0) * variance + penalty)
+        self.dense = (moved @ self.axes).astype(np.float32)
+        squares = share @ sparse.power(2) if sparse.shape[1] else np.zeros(0)
+        self.sparse_scale = 1 / np.sqrt(squares * variance + penalty)
+        self.sparse = csr_array((sparse @ diags_array(self.sparse_scale)).astype(np.float32))
+        self.sparse_columns = csr_array(self.sparse.T)
+        scales = np.concatenate([(self.axes**2).sum(axis=0), self.sparse_scale**2])
+        self.penalty_scale = penalty * scales[:, None]
+
+    def split(self, flat: Array) -> tuple[Array, Array]:
+        """(width, k) weights and (k,) biases in these coordinates."""
+        border = self.width * self.k
+        return flat[:border].reshape(self.width, self.k), flat[border:] * self.bias_scale
+
+    def times(self, v: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, k): all features times v."""
+        out: NDArray[np.float32] = self.dense @ v[: self.dense_width]
+        if self.width > self.dense_width:
+            out += self.sparse @ v[self.dense_width :]
+        return out
+
+    def transposed(self, g: NDArray[np.float32]) -> Array:
+        """(width, k): all features, transposed, times g."""
+        parts = [self.dense.T @ g]
+        if self.width > self.dense_width:
+            parts.append(self.sparse_columns @ g)
+        return np.concatenate(parts).astype(np.float64)
+
+    def restored(self, flat: Array) -> SoftmaxRegression:
+        """Weights and biases for the features as they came."""
+        v, b = self.split(flat)
+        weight = self.axes @ v[: self.dense_width]
+        return SoftmaxRegression(weight, b - self.center @ weight, self.sparse_scale[:, None] * v[self.dense_width :])

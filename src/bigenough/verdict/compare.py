@@ -204,7 +204,7 @@ def missing_rows(question: Question, figures: Figures, level: float) -> RowsNeed
         assumed_difference=assumed,
         assumed_discordance=figures.discordance if figures.method == "Tango score" else None,
         if_equal_more=None if equal is None or equal > MOST_ROWS else max(equal - n, 0),
-        sentence=_missing_sentence(prove, more, assumed),
+        sentence=_missing_sentence(prove, more, assumed, grouped=question.groups is not None),
     )
 
 
@@ -229,11 +229,18 @@ def _normal_rows(spread: float, level: float, distance: float) -> int | None:
     return math.ceil(rows) if rows <= MOST_ROWS else None
 
 
-def _missing_sentence(prove: bool, more: int | None, assumed: float) -> str:
+def _missing_sentence(prove: bool, more: int | None, assumed: float, *, grouped: bool) -> str:
     aim = "prove it good enough" if prove else "show it to be worse than the margin allows"
     if more is None:
         return f"Even ten million rows would not {aim} if the true difference is {100 * assumed:+.1f} points."
+    where = " in new groups" if grouped else ""
     return (
-        f"About {more:,} more labelled test rows would {aim}, with a chance of {TARGET_POWER:.0%}, "
+        f"About {_rounded_up(more):,} more labelled test rows{where} would {aim}, with a chance of {TARGET_POWER:.0%}, "
         f"if the true difference is {100 * assumed:+.1f} points and the models disagree as often as here."
     )
+
+
+def _rounded_up(rows: int) -> int:
+    """Two digits that count: more would claim a precision that nobody has."""
+    step: int = 10 ** max(len(str(rows)) - 2, 0)
+    return -(-rows // step) * step
