@@ -88,11 +88,17 @@ def test_power_before_any_work(run_cli):
     assert facts["smallest_margin_points"] > 2
 
 
-@pytest.mark.parametrize("wrong", [["--margin", "0"], ["--discordance", "120"], ["--rows", "0"]])
+@pytest.mark.parametrize("wrong", [["--margin", "-1"], ["--discordance", "120"], ["--rows", "0"], ["--power", "1"]])
 def test_power_refuses_nonsense(run_cli, wrong: list[str]):
     run = run_cli("power", *wrong)
     assert run.returncode == 2
     assert "Traceback" not in run.stderr
+
+
+def test_power_says_when_no_number_of_rows_will_do(run_cli):
+    run = run_cli("power", "--margin", "2", "--difference", "-2")
+    assert run.returncode == 0
+    assert "Not even ten million" in run.stdout
 
 
 def test_version(run_cli):

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
@@ -24,7 +25,7 @@ def test_the_optimum_is_scikit_learns(c, balanced):
     x, y = x[keep] / 16 - 0.2, y[keep]
     rows = balanced_weights(y) if balanced else np.ones(len(y))
     theirs = LogisticRegression(C=c, max_iter=5000, tol=1e-8, class_weight="balanced" if balanced else None).fit(x, y)
-    weight, bias = fit_softmax_regression(x, y, n_classes=10, c=c, row_weights=rows)
+    weight, bias, _ = fit_softmax_regression(x, y, n_classes=10, c=c, row_weights=rows)
     best = objective(theirs.coef_.T, theirs.intercept_, x, y, c, rows)
     assert objective(weight, bias, x, y, c, rows) <= best * 1.001 + 1e-6
     ours = (x @ weight + bias).argmax(1)
@@ -34,7 +35,7 @@ def test_the_optimum_is_scikit_learns(c, balanced):
 def test_classes_without_rows_keep_their_place_and_get_nothing():
     x = np.random.default_rng(0).standard_normal((30, 4))
     y = np.repeat([1, 3], 15)
-    weight, bias = fit_softmax_regression(x, y, n_classes=5, c=1.0)
+    weight, bias, _ = fit_softmax_regression(x, y, n_classes=5, c=1.0)
     assert weight.shape == (4, 5)
     assert set((x @ weight + bias).argmax(1)) <= {1, 3}
     assert not weight[:, [0, 2, 4]].any()
@@ -43,7 +44,7 @@ def test_classes_without_rows_keep_their_place_and_get_nothing():
 
 @pytest.mark.parametrize("x", [np.zeros((6, 3)), np.ones((6, 3), np.float32)])
 def test_features_that_say_nothing_leave_the_shares(x):
-    weight, bias = fit_softmax_regression(x, np.array([0, 0, 0, 0, 1, 1]), n_classes=2, c=1.0)
+    weight, bias, _ = fit_softmax_regression(x, np.array([0, 0, 0, 0, 1, 1]), n_classes=2, c=1.0)
     scores = np.exp(x[0] @ weight + bias)
     np.testing.assert_allclose(scores / scores.sum(), [2 / 3, 1 / 3], atol=1e-3)
 
@@ -54,3 +55,17 @@ def test_twice_gives_the_same_bits():
     one, two = (fit_softmax_regression(x, y, n_classes=5, c=3.0) for _ in range(2))
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
+
+
+@pytest.mark.parametrize("c", [0.1, 5.0])
+def test_sparse_features_are_features_like_others(c):
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((150, 6)), rng.integers(0, 3, 150)
+    counts = rng.poisson(0.2, (150, 40)).astype(float)
+    dense = fit_softmax_regression(np.hstack([x, counts]), y, n_classes=4, c=c)
+    mixed = fit_softmax_regression(x, y, n_classes=4, c=c, sparse=csr_array(counts))
+    ones, both = np.ones(150), np.hstack([x, counts])
+    best = objective(dense.weight[:, :3], dense.bias[:3], both, y, c, ones)
+    weight = np.vstack([mixed.weight, mixed.sparse_weight])
+    assert objective(weight[:, :3], mixed.bias[:3], both, y, c, ones) == pytest.approx(best, rel=1e-3)
+    assert not weight[:, 3].any()

@@ -18,7 +18,7 @@ def power_command(
     ] = 10.0,
     rows: Annotated[
         int | None,
-        typer.Option(help="Certify rows at hand: prints the chance of a proof with them.", show_default=False),
+        typer.Option(min=1, help="Certify rows at hand: prints the chance of a proof with them.", show_default=False),
     ] = None,
     difference: Annotated[float, typer.Option(help="True difference in points, candidate minus reference.")] = 0.0,
     power: Annotated[float, typer.Option(help="Wanted chance of a proof when the candidate deserves it.")] = 0.8,
@@ -45,7 +45,7 @@ def power_command(
 
 def _sentence(facts: dict[str, Any]) -> str:
     needed = facts["certify_rows_needed"]
-    told = "more than ten million" if needed is None else f"{needed:,}"
+    told = "Not even ten million" if needed is None else f"{needed:,}"
     lines = [
         f"{told} certify rows give a chance of {facts['power']:.0%} to prove a candidate not worse by "
         f"{facts['margin_points']:g} points,",

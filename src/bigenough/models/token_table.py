@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +20,21 @@ from tokenizers import Tokenizer
 from bigenough.models.encoder import Encoder, plain_tokenizer, tokenised
 from bigenough.storage import atomic_folder, check_files, file_hashes, read_json, write_json
 
-__all__ = ["TokenTable", "distilled_table", "frequency_weights", "principal_components"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["TokenTable", "distilled_table", "frequency_weights", "principal_components", "token_weights"]
 
 Array = NDArray[np.float32]
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the same encoder would give another table."""
 DIMENSIONS = 256
 MAX_LENGTH = 512
 """Tokens of a text that are looked at."""
 SIF = 1e-4
+WORDS_SHARE = 0.5
+"""Length of an input vector beside an output vector of length 1."""
 CHUNK = 4096
 """Texts whose token vectors are gathered together."""
 
@@ -59,24 +65,44 @@ class TokenTable:
                 out[start + some] = sums / lengths[some, None]
         return out
 
-    def times(self, matrix: NDArray[np.floating]) -> TokenTable:
-        """The table of vectors · matrix, (vocabulary, k)."""
-        return TokenTable((self.vectors.astype(np.float64) @ matrix).astype(np.float32), self.tokenizer)
+    def shares(self, texts: Sequence[str]) -> csr_array:
+        """(n, vocabulary): which share of each text's tokens each token is; a row times the vectors is the mean."""
+        from scipy.sparse import csr_array, vstack
+
+        parts = [csr_array((0, len(self.vectors)))]
+        for start in range(0, len(texts), CHUNK):
+            ids = tokenised(self.tokenizer, texts[start : start + CHUNK], MAX_LENGTH, special=False)
+            ends = np.cumsum([0, *(len(row) for row in ids)])
+            flat = np.fromiter((i for row in ids for i in row), dtype=np.int64, count=int(ends[-1]))
+            share = np.concatenate([np.zeros(0), *(np.full(len(row), 1 / len(row)) for row in ids if row)])
+            part = csr_array((share, flat, ends), shape=(len(ids), len(self.vectors)))
+            part.sum_duplicates()
+            parts.append(part)
+        return csr_array(vstack(parts, format="csr"))
 
 
 def distilled_table(
     encoder: Encoder,
+    words: Callable[[], Array],
     identity: str,
     *,
     cache: Path,
     say: Callable[[float], None] = lambda done: None,
 ) -> TokenTable:
-    """The table of an encoder, made on first use and kept in the cache under the encoder's ``identity``."""
+    """The table of an encoder, made on first use and kept in the cache under the encoder's ``identity``.
+
+    Args:
+        encoder: what the tokens go through.
+        words: gives the encoder's own (vocabulary, width) input vectors; asked only when the table is made.
+        identity: names the encoder's weights.
+        cache: the folder of all tables.
+        say: hears the share that is done.
+    """
     from safetensors.numpy import load_file, save_file
 
     folder = cache / "token-tables" / f"{identity}-{RECIPE}"
     if not (folder / "table.json").is_file():
-        vectors = _distil(encoder, say)
+        vectors = _distil(said_by_vocabulary(encoder, say), words(), token_weights(encoder.tokenizer))
         with atomic_folder(folder) as made:
             save_file({"table": vectors}, made / "table.safetensors")
             write_json(made / "table.json", {"files": file_hashes(made)})
@@ -84,12 +110,24 @@ def distilled_table(
     return TokenTable(load_file(folder / "table.safetensors")["table"], encoder.tokenizer)
 
 
-def _distil(encoder: Encoder, say: Callable[[float], None]) -> Array:
-    said = said_by_vocabulary(encoder, say)
-    kept = _worth_keeping(encoder.tokenizer)
-    vectors = np.zeros((len(said), min(DIMENSIONS, said.shape[1])), dtype=np.float32)
-    vectors[kept] = principal_components(said[kept], DIMENSIONS) * frequency_weights(len(said))[kept, None]
+def _distil(said: Array, words: Array, weights: NDArray[np.float64]) -> Array:
+    """What the encoder says of each token, beside what it reads: its input vectors tell apart more than its output."""
+    kept = weights > 0
+    heard = words[kept] - words[kept].mean(axis=0)
+    heard *= WORDS_SHARE / np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), 1e-12)
+    both = np.hstack([said[kept], heard])
+    vectors = np.zeros((len(said), min(DIMENSIONS, both.shape[1])), dtype=np.float32)
+    vectors[kept] = principal_components(both, DIMENSIONS) * weights[kept, None]
     return vectors
+
+
+def token_weights(tokenizer: Tokenizer) -> NDArray[np.float64]:
+    """(vocabulary,) how much each token counts: by its frequency; 0 for those no text can hold, special or reserved."""
+    weights = frequency_weights(tokenizer.get_vocab_size())
+    special = [i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+    reserved = [i for token, i in tokenizer.get_vocab().items() if token.startswith("[unused")]
+    weights[special + reserved] = 0.0
+    return weights
 
 
 def said_by_vocabulary(encoder: Encoder, say: Callable[[float], None]) -> Array:
@@ -113,13 +151,6 @@ def _special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     own = [i for i, special in enumerate(encoding.special_tokens_mask) if not special]
     first, last = (own[0], own[-1] + 1) if own else (len(encoding.ids), len(encoding.ids))
     return encoding.ids[:first], encoding.ids[last:]
-
-
-def _worth_keeping(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Ids of tokens that a text can hold: neither special nor reserved."""
-    special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    reserved = {i for token, i in tokenizer.get_vocab().items() if token.startswith("[unused")}
-    return np.array([i for i in range(tokenizer.get_vocab_size()) if i not in special | reserved], dtype=np.int64)
 
 
 def principal_components(vectors: NDArray[np.floating], dimensions: int) -> NDArray[np.float64]:

@@ -199,10 +199,12 @@ def make_candidate(
         )  # fmt: skip
         temperature = fit_temperature(found.select_probability, select.labels)
         bench.say("learning curve", None)
+        began = time.monotonic()
         curve = learning_curve(
             rung, found.settings, fit, select, n_classes, task.metric,
             bench=bench, full_score=found.score, memory=memory,
         )  # fmt: skip
+        curve_seconds = time.monotonic() - began
         bench.say("fitting on fit and select", None)
         began = time.monotonic()
         both = _joined(fit, select)
@@ -234,6 +236,7 @@ def make_candidate(
                 "fit_rows": len(both),
                 "fit_seconds": fit_seconds,
                 "search_seconds": found.seconds,
+                "curve_seconds": curve_seconds,
                 "energy": dict(reading.to_json()),
             },
         )

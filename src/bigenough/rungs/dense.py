@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the embedding rungs share: a head fitted on dense features, and which of its settings may be searched."""
+"""What the embedding rungs share: logistic regression on dense features, and which of its settings may be searched."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from bigenough.errors import BadOption
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Settings, Trial
-from bigenough.rungs.softmax_regression import balanced_weights, fit_softmax_regression
+from bigenough.rungs.softmax_regression import SoftmaxRegression, balanced_weights, fit_softmax_regression
 
-__all__ = ["first_head", "fit_head", "suggest_head"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["first_head", "fit_head", "regression", "suggest_head"]
 
 
 def first_head(n_classes: int) -> dict[str, Any]:
@@ -36,15 +39,32 @@ def suggest_head(trial: Trial) -> dict[str, Any]:
 def fit_head(
     features: NDArray[np.floating], labels: NDArray[np.int64], n_classes: int, settings: Settings
 ) -> DenseHead:
-    """Multinomial logistic regression; ``C`` is meant for features whose variances sum to 1, and they are so scaled.
+    """Logistic regression on the features alone, as a head."""
+    fitted = regression(features, labels, n_classes, settings)
+    return DenseHead(fitted.weight.astype(np.float32), fitted.bias)
 
-    A class without training rows has a column of its own, with probability zero.
+
+def regression(
+    features: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    n_classes: int,
+    settings: Settings,
+    sparse: csr_array | None = None,
+) -> SoftmaxRegression:
+    """Multinomial logistic regression; ``C`` is meant for dense features whose variances sum to 1.
+
+    The dense features are so scaled for the fit, and the weights given are for the features as they came. A class
+    without training rows has a column of its own, with probability zero.
     """
     if not settings["C"] > 0:
         raise BadOption(f"C must be above zero. Got {settings['C']!r}.")
     spread = float(np.sqrt(features.var(axis=0, dtype=np.float64).sum())) or 1.0
-    weights = balanced_weights(labels) if settings["balanced"] else None
-    weight, bias, _ = fit_softmax_regression(
-        features / spread, labels, n_classes=n_classes, c=float(settings["C"]), row_weights=weights
+    fitted = fit_softmax_regression(
+        features / spread,
+        labels,
+        n_classes=n_classes,
+        c=float(settings["C"]),
+        row_weights=balanced_weights(labels) if settings["balanced"] else None,
+        sparse=sparse,
     )
-    return DenseHead((weight / spread).astype(np.float32), bias)
+    return fitted._replace(weight=fitted.weight / spread)

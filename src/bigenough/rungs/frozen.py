@@ -49,7 +49,7 @@ class FrozenRung:
         """Embed the texts, once for all trials of a study, and fit the head."""
         prepared = self._prepared(bench)
         encoder = _started(prepared, bench)
-        head = fit_head(_vectors(examples.texts, encoder, prepared, bench), examples.labels, n_classes, settings)
+        head = fit_head(encoder.embed(examples.texts), examples.labels, n_classes, settings)
         return EncoderPredictor(encoder, head, prepared.model, prepared.n_parameters)
 
     def _prepared(self, bench: Workbench) -> PreparedEncoder:
@@ -61,25 +61,37 @@ class FrozenRung:
         return prepared
 
 
-def _started(prepared: PreparedEncoder, bench: Workbench) -> Encoder:
+def _started(prepared: PreparedEncoder, bench: Workbench) -> _RememberingEncoder:
     key = ("encoder", prepared.weights.identity, bench.threads)
     if key not in bench.memo:
-        bench.memo[key] = prepared.start(threads=bench.threads)
-    encoder: Encoder = bench.memo[key]
+        bench.memo[key] = _RememberingEncoder(prepared.start(threads=bench.threads), bench)
+    encoder: _RememberingEncoder = bench.memo[key]
     return encoder
 
 
-def _vectors(
-    texts: Sequence[str], encoder: Encoder, prepared: PreparedEncoder, bench: Workbench
-) -> NDArray[np.float32]:
-    """The (n, d) vectors of these texts; each distinct text is embedded once in a study."""
-    kept: dict[str, NDArray[np.float32]] = bench.memo.setdefault(("vectors", prepared.weights.identity), {})
-    new = [text for text in dict.fromkeys(texts) if text not in kept]
-    made = encoder.embed(new, say=lambda done: bench.say("embedding texts", done)) if new else None
-    fresh = {} if made is None else dict(zip(new, made, strict=True))
-    out = np.empty((len(texts), encoder.dim), dtype=np.float32)
-    for i, text in enumerate(texts):
-        out[i] = fresh[text] if text in fresh else kept[text]
-    if len(kept) + len(fresh) <= _MOST_KEPT:
-        kept.update(fresh)
-    return out
+class _RememberingEncoder:
+    """An encoder that embeds each distinct text once in a study, for the trials that fit and score on the same rows.
+
+    A saved model has the plain encoder.
+    """
+
+    def __init__(self, encoder: Encoder, bench: Workbench) -> None:
+        self._encoder = encoder
+        self._bench = bench
+        self._kept: dict[str, NDArray[np.float32]] = {}
+        self.tokenizer = encoder.tokenizer
+        self.max_length = encoder.max_length
+        self.dim = encoder.dim
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The (n, d) vectors of these texts."""
+        kept, bench = self._kept, self._bench
+        new = [text for text in dict.fromkeys(texts) if text not in kept]
+        made = self._encoder.embed(new, say=lambda done: bench.say("embedding texts", done)) if new else None
+        fresh = {} if made is None else dict(zip(new, made, strict=True))
+        out = np.empty((len(texts), self.dim), dtype=np.float32)
+        for i, text in enumerate(texts):
+            out[i] = fresh[text] if text in fresh else kept[text]
+        if len(kept) + len(fresh) <= _MOST_KEPT:
+            kept.update(fresh)
+        return out

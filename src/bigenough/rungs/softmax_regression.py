@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bigenough.rungs.lbfgs import minimise
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -22,8 +24,8 @@ __all__ = ["SoftmaxRegression", "balanced_weights", "fit_softmax_regression"]
 Array = NDArray[np.float64]
 
 STEPS = 200
-TOLERANCE = 1e-6
-"""Relative gain of a step below which it is the last: about what float32 can tell apart."""
+TOLERANCE = 1e-5
+"""Relative gain of a step below which it is the last; a hundredth of it is what float32 can tell apart."""
 
 
 class SoftmaxRegression(NamedTuple):
@@ -90,8 +92,6 @@ def balanced_weights(labels: NDArray[np.int64]) -> Array:
 def _fit(
     x: NDArray[np.floating], sparse: csr_array, codes: NDArray[np.int64], k: int, c: float, rows: Array
 ) -> SoftmaxRegression:
-    from scipy.optimize import minimize
-
     design = _Design(x, sparse, rows, penalty=1 / (c * float(rows.sum())), k=k)
     share = (rows / rows.sum()).astype(np.float32)
     at = np.arange(len(codes))
@@ -113,9 +113,7 @@ def _fit(
 
     prior = np.log(np.bincount(codes, weights=rows, minlength=k) / rows.sum())
     start = np.concatenate([np.zeros(design.width * k), (prior - prior.mean()) / design.bias_scale])
-    options = {"maxiter": STEPS, "ftol": TOLERANCE, "gtol": 0.0}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    return design.restored(found.x)
+    return design.restored(minimise(loss, start, steps=STEPS, tolerance=TOLERANCE))
 
 
 class _Design:

@@ -231,12 +231,13 @@ def _normal_rows(spread: float, level: float, distance: float) -> int | None:
 
 def _missing_sentence(prove: bool, more: int | None, assumed: float, *, grouped: bool) -> str:
     aim = "prove it good enough" if prove else "show it to be worse than the margin allows"
+    truth = f"the true difference is {100 * assumed:+.1f} points" if abs(assumed) >= 5e-4 else "the two are truly equal"
     if more is None:
-        return f"Even ten million rows would not {aim} if the true difference is {100 * assumed:+.1f} points."
+        return f"Even ten million rows would not {aim} if {truth}."
     where = " in new groups" if grouped else ""
     return (
         f"About {_rounded_up(more):,} more labelled test rows{where} would {aim}, with a chance of {TARGET_POWER:.0%}, "
-        f"if the true difference is {100 * assumed:+.1f} points and the models disagree as often as here."
+        f"if {truth} and the models disagree as often as here."
     )
 
 

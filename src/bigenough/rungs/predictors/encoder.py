@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,18 @@ __all__ = ["EncoderPredictor"]
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
 
 
+class SentenceEncoder(Protocol):
+    """What the predictor asks of an encoder: ``bigenough.models.encoder.Encoder``, or one that remembers."""
+
+    tokenizer: Tokenizer
+    max_length: int
+    dim: int
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The (n, dim) vectors of n texts."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class EncoderPredictor:
     """Class probabilities of a text's sentence vector.
@@ -36,7 +48,7 @@ class EncoderPredictor:
     """
 
     kind: ClassVar[str] = "encoder"
-    encoder: Encoder
+    encoder: SentenceEncoder
     head: DenseHead
     model: Path
     encoder_parameters: int

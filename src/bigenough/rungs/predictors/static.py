@@ -27,24 +27,29 @@ TOKENIZER = "tokenizer.json"
 class StaticPredictor:
     """Class probabilities of the mean of a text's token vectors.
 
-    Mean and head are both linear, so that the head can be applied to the table beforehand (``folded``): then a token's
-    vector is what it says for each class, which is less to keep and less to add up whenever there are fewer classes
-    than dimensions.
+    Mean and head are both linear, so that the head can be applied to the table beforehand (``by_class``): then a
+    token's vector is what it says for each class, which is less to keep and less to add up whenever there are fewer
+    classes than dimensions.
 
     Attributes:
-        table: token vectors, (v, d); once folded (v, k).
-        head: mean vectors to probabilities; once folded its weight is the identity.
+        table: token vectors, (v, d); by class (v, k).
+        head: mean vectors to probabilities; by class its weight is the identity.
     """
 
     kind: ClassVar[str] = "static"
     table: TokenTable
     head: DenseHead
-    is_folded: bool = False
+    is_by_class: bool = False
+
+    @classmethod
+    def by_class(cls, table: TokenTable, bias: NDArray[np.float64]) -> Self:
+        """The model whose table holds each token's score for each class, (v, k)."""
+        return cls(table, DenseHead(np.eye(len(bias), dtype=np.float32), bias), is_by_class=True)
 
     @property
     def n_parameters(self) -> int:
-        """The table's numbers and the head's; a folded head has its biases only."""
-        return self.table.vectors.size + (self.head.bias.size if self.is_folded else self.head.n_parameters)
+        """The table's numbers and the head's; by class the head has its biases only."""
+        return self.table.vectors.size + (self.head.bias.size if self.is_by_class else self.head.n_parameters)
 
     @property
     def n_classes(self) -> int:
@@ -55,15 +60,6 @@ class StaticPredictor:
         """The (n, k) class probabilities; a text without any token gets those of the zero vector."""
         return self.head.probabilities(self.table.embed(texts))
 
-    def folded(self) -> StaticPredictor:
-        """The same function with the head inside the table, or itself when that would be larger."""
-        dimensions, classes = self.head.weight.shape
-        if self.is_folded or classes >= dimensions:
-            return self
-        table = self.table.times(self.head.weight)
-        head = replace(self.head, weight=np.eye(classes, dtype=np.float32))
-        return StaticPredictor(table, head, is_folded=True)
-
     def with_temperature(self, temperature: float) -> Self:
         """The same model with its log-probabilities divided by the temperature."""
         return replace(self, head=self.head.with_temperature(temperature))
@@ -71,7 +67,7 @@ class StaticPredictor:
     def save(self, folder: Path) -> None:
         """Write ``predictor.json``, ``weights.safetensors`` (table and head) and ``tokenizer.json``."""
         write_text(folder / TOKENIZER, self.table.tokenizer.to_str())
-        facts = {"temperature": self.head.temperature, "is_folded": self.is_folded}
+        facts = {"temperature": self.head.temperature, "is_by_class": self.is_by_class}
         write_predictor(folder, self.kind, facts, {"table": self.table.vectors, **self.head.tensors()})
 
     @classmethod
@@ -89,4 +85,4 @@ class StaticPredictor:
         vectors = tensors["table"]
         if vectors.shape != (tokenizer.get_vocab_size(), len(head.weight)):
             raise damaged(folder / WEIGHTS, f"the table has the shape {vectors.shape}")
-        return cls(TokenTable(vectors, tokenizer), head, bool(facts["is_folded"]))
+        return cls(TokenTable(vectors, tokenizer), head, bool(facts["is_by_class"]))
