@@ -22,10 +22,10 @@ __all__ = ["first_head", "fit_head", "regression", "suggest_head"]
 def first_head(n_classes: int) -> dict[str, Any]:
     """A penalty that is weaker the more classes there are: to tell 100 apart, unit vectors need longer weights.
 
-    >>> first_head(4)["C"], first_head(40)["C"], first_head(150)["C"]
+    >>> first_head(4)["C"], first_head(20)["C"], first_head(150)["C"]
     (2.0, 10.0, 20.0)
     """
-    return {"C": float(np.clip(n_classes / 4, 2, 20)), "balanced": False}
+    return {"C": float(np.clip(n_classes / 2, 2, 20)), "balanced": False}
 
 
 def suggest_head(trial: Trial) -> dict[str, Any]:
