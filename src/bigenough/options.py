@@ -56,7 +56,7 @@ class Options:
     search: SearchMode = "down"
     order_by: OrderBy = "size"
     rungs: tuple[str, ...] | None = None
-    trials: int = 8
+    trials: int = 16
     minutes: float = 5.0
     seed: int = 0
     threads: int | None = None

@@ -22,6 +22,8 @@ from bigenough.verdict import Verdict, next_rows
 __all__ = ["package", "write_next_rows"]
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
+ROWS_ASKED_AGAIN = 128
+"""The packed files have the judged ones' hashes; so many rows show that they also load and answer alike."""
 LEARNING_ROWS = 50
 PROOF_ROWS_UNKNOWN = 200
 
@@ -41,6 +43,7 @@ def package(folder: StudyFolder, candidates: Mapping[str, Candidate], job: Job, 
         texts=job.certify.texts,
         predicted=judged.predicted,
         probability=judged.probability,
+        check_rows=ROWS_ASKED_AGAIN,
     )
 
 

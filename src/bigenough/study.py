@@ -143,7 +143,7 @@ class _Run:
         self.folder.write_data(job.examples, job.task.classes, job.splits)
         found = audit(
             job.examples, job.task.classes, job.splits,
-            seed=self.options.seed, threads=self.threads, decisions=job.splits.decisions, say=self.progress.say,
+            seed=self.options.seed, decisions=job.splits.decisions, say=self.progress.say,
         )  # fmt: skip
         self.folder.write("audit.json", found.to_json())
 

@@ -68,7 +68,7 @@ def fit_command(
     rungs: Annotated[
         str | None, typer.Option(help="Rungs to race, as in majority,linear; by default all.", rich_help_panel=WORK)
     ] = None,
-    trials: Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)] = 8,
+    trials: Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)] = 16,
     minutes: Annotated[float, typer.Option(help="Minutes of search per rung.", rich_help_panel=WORK)] = 5.0,
     seed: Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=WORK)] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads; by default all cores.", rich_help_panel=WORK)] = None,

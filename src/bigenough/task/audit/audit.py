@@ -91,7 +91,6 @@ def audit(
     splits: SplitPositions,
     *,
     seed: int = 0,
-    threads: int = 1,
     decisions: Sequence[str] = (),
     guessed: OutOfFold | None = None,
     say: Say = lambda what, done: None,
@@ -103,7 +102,6 @@ def audit(
         classes: the task's classes.
         splits: anything with ``fit``, ``select`` and ``certify`` positions.
         seed: for samples and folds.
-        threads: how many threads the out-of-fold models may use.
         decisions: how the splits were made, for the record.
         guessed: out-of-fold probabilities of fit and select rows, if there is a better model than tf-idf with a
             linear SVM.
@@ -132,7 +130,7 @@ def audit(
     found += mix.findings + personal.findings
     open_rows = np.flatnonzero((part == FIT) | (part == SELECT)).astype(np.int64)
     if guessed is None:
-        guessed = _guess(examples, len(classes), open_rows, same.codes, seed, threads, say)
+        guessed = _guess(examples, len(classes), open_rows, same.codes, seed, say)
     elif not np.isin(guessed.positions, open_rows).all():
         raise ValueError("Out-of-fold probabilities must be of fit and select rows only: certify stays closed.")
     wrong, ceiling, label_decisions = _label_noise(examples, classes, open_rows, guessed)
@@ -153,9 +151,7 @@ def audit(
     )
 
 
-def _guess(
-    examples: Examples, n_classes: int, open_rows: Positions, same: Positions, seed: int, threads: int, say: Say
-) -> OutOfFold:
+def _guess(examples: Examples, n_classes: int, open_rows: Positions, same: Positions, seed: int, say: Say) -> OutOfFold:
     """Out-of-fold probabilities of the rows that may be looked at.
 
     Folds keep identical texts together, not groups. A model that knows nothing of a row's group doubts most of the
@@ -169,7 +165,6 @@ def _guess(
         n_classes,
         groups=same[open_rows],
         seed=seed,
-        threads=threads,
         say=lambda done: say("doubting labels", done),
     )
     return OutOfFold(open_rows[guessed.positions], guessed.probability)
