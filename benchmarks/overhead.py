@@ -34,7 +34,8 @@ train, test, tried, threads, cache = sys.argv[1:]
 job = read_job(train, test, Options(text="text", label="label"), None)
 bench = Workbench(seed=0, threads=int(threads), cache=Path(cache), offline=True)
 fit, select, k = job.fit, job.select, len(job.task.classes)
-both = Examples([*fit.texts, *select.texts], np.concatenate([fit.labels, select.labels]), np.arange(len(fit) + len(select)))
+rows = np.arange(len(fit) + len(select))
+both = Examples([*fit.texts, *select.texts], np.concatenate([fit.labels, select.labels]), rows)
 for rung in find_rungs():
     record = json.loads(tried)[rung.name]
     for settings in record["trials"]:

@@ -50,17 +50,15 @@ def embed(session, tokenizer, texts: list[str]) -> np.ndarray:
     encoded = [tokenizer.encode(text) for text in texts]
     order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
     vectors: list[np.ndarray | None] = [None] * len(texts)
-    names = [each.name for each in session.get_inputs()]
     for start in range(0, len(order), 32):
         part = order[start : start + 32]
         width = max(len(encoded[i].ids) for i in part)
-        ids = np.zeros((len(part), width), dtype=np.int64)
-        mask = np.zeros((len(part), width), dtype=np.int64)
+        ids = np.zeros((len(part), width), dtype=np.int32)
+        mask = np.zeros((len(part), width), dtype=np.int32)
         for row, i in enumerate(part):
             ids[row, : len(encoded[i].ids)] = encoded[i].ids
             mask[row, : len(encoded[i].ids)] = 1
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        (out,) = session.run(None, {name: feed[name] for name in names})
+        (out,) = session.run(None, {"input_ids": ids, "attention_mask": mask})
         for row, i in enumerate(part):
             vectors[i] = out[row]
     return np.stack(vectors)

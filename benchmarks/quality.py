@@ -60,29 +60,20 @@ def study(split: sets.Split, folder: Path) -> dict:
         "test_rows": len(split.test),
         "train_rows": len(split.train),
         "classes": split.train["label"].n_unique(),
-        "graph": str(folder / "study"),
     }
 
 
-def run(data: Path, names: tuple[str, ...], *, threads: int) -> dict[str, dict]:
-    """Every named set: the study first, then its peers on the same rows."""
-    results = {}
-    for name in names:
-        split = sets.load(data, name)
-        with tempfile.TemporaryDirectory() as scratch:
-            began = time.perf_counter()
-            result = study(split, Path(scratch))
-            model = next((Path(scratch) / "study" / "candidates").glob("frozen-*/model"))
-            result["peers"] = {
-                "linear": peers.linear(split)._asdict(),
-                "frozen": peers.frozen(
-                    split, model / "model.onnx", model / "tokenizer.json", threads=threads
-                )._asdict(),
-            }
-            del result["graph"]
-        results[name] = result
-        print(f"{name}: {result['answer']}, {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    return results
+def run(data: Path, name: str, *, threads: int) -> dict[str, dict]:
+    """One set: the study first, then its peers on the same rows."""
+    split = sets.load(data, name)
+    with tempfile.TemporaryDirectory() as scratch:
+        began = time.perf_counter()
+        result = study(split, Path(scratch))
+        model = next((Path(scratch) / "study" / "candidates").glob("frozen-*/model"))
+        frozen = peers.frozen(split, model / "model.onnx", model / "tokenizer.json", threads=threads)
+        result["peers"] = {"linear": peers.linear(split)._asdict(), "frozen": frozen._asdict()}
+    print(f"{name}: {result['answer']}, {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    return {name: result}
 
 
 def table(results: dict[str, dict]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,17 +30,18 @@ TITLES = {
 MODULES = {"quality": quality, "single_row": single_row, "startup": startup, "overhead": overhead}
 
 
-def measure(part: str, data: Path, names: tuple[str, ...], threads: int) -> dict:
+def measure(part: str, data: Path, names: tuple[str, ...], threads: int) -> Iterator[dict]:
+    """The part's figures, as soon as there are some; a later dict adds to the earlier ones."""
     if part == "quality":
-        return quality.run(data, names, threads=threads)
-    if part == "startup":
-        return startup.run()
-    return MODULES[part].run(data, threads=threads)
+        for name in names:
+            yield quality.run(data, name, threads=threads)
+    elif part == "startup":
+        yield startup.run()
+    else:
+        yield MODULES[part].run(data, threads=threads)
 
 
 def main() -> None:
-    from bigenough.measure.machine import machine, package_versions
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
@@ -50,16 +52,22 @@ def main() -> None:
     stored.mkdir(exist_ok=True)
     for part in given.only:
         path = stored / f"{part}.json"
-        figures = measure(part, given.data, tuple(given.sets), given.threads)
-        if part == "quality" and path.exists() and set(given.sets) != set(sets.NAMES):
-            figures = {**json.loads(path.read_text())["figures"], **figures}
-        about = {
-            "measured": datetime.now(UTC).date().isoformat(),
-            "machine": machine().to_json(),
-            "packages": package_versions(),
-        }
-        path.write_text(json.dumps({**about, "figures": figures}, indent=1) + "\n")
+        kept = json.loads(path.read_text())["figures"] if part == "quality" and path.exists() else {}
+        for more in measure(part, given.data, tuple(given.sets), given.threads):
+            kept |= more
+            write_figures(path, kept)
     write_page(stored)
+
+
+def write_figures(path: Path, figures: dict) -> None:
+    from bigenough.measure.machine import machine, package_versions
+
+    about = {
+        "measured": datetime.now(UTC).date().isoformat(),
+        "machine": machine().to_json(),
+        "packages": package_versions(),
+    }
+    path.write_text(json.dumps({**about, "figures": figures}, indent=1) + "\n")
 
 
 def write_page(stored: Path) -> None:

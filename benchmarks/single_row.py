@@ -38,12 +38,10 @@ def _bare_onnx(model: Path, threads: int) -> Callable[[str], object]:
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(256)
-    names = [each.name for each in session.get_inputs()]
 
     def call(text: str) -> object:
-        ids = np.array([tokenizer.encode(text).ids], dtype=np.int64)
-        feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        return session.run(None, {name: feed[name] for name in names})
+        ids = np.array([tokenizer.encode(text).ids], dtype=np.int32)
+        return session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
 
     return call
 

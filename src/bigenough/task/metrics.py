@@ -2,8 +2,9 @@
 """The scores of a classifier, each a pure function of gold codes and predictions.
 
 Conventions that change figures, said once: macro F1 and balanced accuracy average over the classes that occur in gold
-(a class that is only predicted costs precision elsewhere, as in scikit-learn's ``balanced_accuracy_score``; scikit-learn's
-``f1_score(average="macro")`` would add such a class as a zero), and a class without any true positive has F1 zero.
+(a class that is only predicted costs precision elsewhere, as in scikit-learn's ``balanced_accuracy_score``;
+scikit-learn's ``f1_score(average="macro")`` would add such a class as a zero), and a class without any true positive
+has F1 zero.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def log_loss(gold: Codes, probability: NDArray[np.float64]) -> float:
 def calibration_error(gold: Codes, probability: NDArray[np.float64], *, n_bins: int = 15) -> float:
     """The expected calibration error of the top label over bins with equal numbers of rows.
 
-    Naeini, Cooper & Hauskrecht 2015, with the equal-mass bins of Nguyen & O'Connor 2015, since equal-width bins leave most
-    bins empty for a confident model. Rows are ordered by confidence, ties by place.
+    Naeini, Cooper & Hauskrecht 2015, with the equal-mass bins of Nguyen & O'Connor 2015, since equal-width bins leave
+    most bins empty for a confident model. Rows are ordered by confidence, ties by place.
 
     >>> calibration_error(np.array([0, 0]), np.array([[1.0, 0.0], [1.0, 0.0]]))
     0.0
