@@ -23,6 +23,7 @@ class TerminalProgress:
         self._task = bar.add_task("reading", total=1.0, next="", left="")
         self._steps: list[Step] = []
         self._finished = 0.0
+        self._within = 0.0
         self._current: Step | None = None
         self._began = time.monotonic()
 
@@ -35,30 +36,31 @@ class TerminalProgress:
         """Move on to this step."""
         if self._current is not None:
             self._finished += self._current.weight
+        self._within = 0.0
         names = [each.name for each in self._steps]
         place = names.index(step) if step in names else None
         self._current = None if place is None else self._steps[place]
         after = "" if place is None or place + 1 >= len(names) else f"next: {names[place + 1]}"
-        self._bar.update(self._task, description=step, next=after, completed=self._finished, left=self._time_left(0.0))
+        self._bar.update(self._task, description=step, next=after, completed=self._finished, left=self._time_left())
 
     def say(self, what: str, done: float | None = None) -> None:
         """Show what is going on within the step."""
         if self._current is None:
             return
-        within = self._current.weight * min(max(done or 0.0, 0.0), 1.0)
+        self._within = max(self._within, self._current.weight * min(max(done or 0.0, 0.0), 1.0))
         self._bar.update(
             self._task,
             description=f"{self._current.name}: {what}",
-            completed=self._finished + within,
-            left=self._time_left(within),
+            completed=self._finished + self._within,
+            left=self._time_left(),
         )
 
     def note(self, sentence: str) -> None:
         """Print a decision above the bar."""
         self._bar.console.print(f"· {sentence}", style="dim", markup=False, highlight=False)
 
-    def _time_left(self, within: float) -> str:
-        completed = self._finished + within
+    def _time_left(self) -> str:
+        completed = self._finished + self._within
         total = sum(step.weight for step in self._steps)
         elapsed = time.monotonic() - self._began
         if completed < 0.05 * total or elapsed < 2:

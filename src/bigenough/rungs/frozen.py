@@ -87,7 +87,9 @@ class _RememberingEncoder:
         """The (n, d) vectors of these texts."""
         kept, bench = self._kept, self._bench
         new = [text for text in dict.fromkeys(texts) if text not in kept]
-        made = self._encoder.embed(new, say=lambda done: bench.say("embedding texts", done)) if new else None
+        made = (
+            self._encoder.embed(new, say=lambda done: bench.say(f"embedding texts, {done:.0%}", None)) if new else None
+        )
         fresh = {} if made is None else dict(zip(new, made, strict=True))
         out = np.empty((len(texts), self.dim), dtype=np.float32)
         for i, text in enumerate(texts):

@@ -31,6 +31,10 @@ _ASKS_PER_TRIAL = 5
 """How often, for each trial, the sampler may suggest what was tried already before a small space counts as searched."""
 
 
+TRIALS_SHARE = 0.8
+"""How much of a rung's time the trials take, for the progress: the curve, the refit and the measuring follow."""
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """Settings that were tried.
@@ -195,7 +199,7 @@ def search(
     front: list[_Tried] = []
     suggestions = _Suggestions(rung, fit, n_classes, bench.seed)
     for settings in suggestions.upto(trials):
-        bench.say(f"{rung.name}: trial {len(records) + 1} of {trials}", len(records) / trials)
+        bench.say(f"trial {len(records) + 1} of {trials}", TRIALS_SHARE * len(records) / trials)
         began = clock()
         try:
             tried = work.tried(fit, settings)
@@ -247,7 +251,7 @@ def learning_curve(
         except OutOfDisk:
             raise
         except Exception as error:  # the candidate stands without this point
-            bench.say(f"{rung.name}: no learning curve at {rows} rows: {type(error).__name__}: {error}", None)
+            bench.say(f"no learning curve at {rows} rows: {type(error).__name__}: {error}", None)
             continue
         points.append(CurvePoint(rows, work.score(fitted)))
     return (*points, CurvePoint(len(fit), full_score))

@@ -81,10 +81,10 @@ def _reference_wins(verdict: Verdict) -> str:
             f"Its {_METRICS[verdict.metric]} is {score_words(verdict.reference.score)}, {_count(verdict)}."
         )
     each = "the one smaller nominee is" if k == 1 else f"each of the {k} smaller nominees is"
+    by = f" by more than {points(verdict.margin)}" if verdict.margin else ""
     return (
-        f"Nothing smaller will do: {each} shown to be worse than {reference} by more than {points(verdict.margin)}, "
-        f"{_count(verdict)}. The choice is {verdict.reference.name}, {_METRICS[verdict.metric]} "
-        f"{score_words(verdict.reference.score)}."
+        f"The choice is {reference}: {_METRICS[verdict.metric]} {score_words(verdict.reference.score)}, "
+        f"{_count(verdict)}. Nothing smaller will do: {each} shown to be worse{by}."
     )
 
 
