@@ -174,13 +174,9 @@ def _watch(view: View) -> str:
 def _label_more(view: View) -> str:
     needed = view.verdict.get("rows_needed")
     first = f" Start with the {count(view.files.next_rows)} rows in label-next.csv." if view.files.next_rows else ""
-    if not needed or needed.get("more") is None:
+    if not needed:
         return f"Label more rows and run again; how many would decide it cannot be said.{first}"
-    what = "prove it" if needed["purpose"] == "prove" else "show that it is worse"
-    return (
-        f"Label about {count(needed['more'])} more certify rows and run again: if the models go on differing as "
-        f"they do here, that would {what} with a chance of {percent(needed['power'], 0)}.{first}"
-    )
+    return f"{needed['sentence']}{first}"
 
 
 def _meanwhile(view: View) -> str:

@@ -32,10 +32,12 @@ from bigenough.verdict.power import MOST_ROWS, bar_rows_needed, rows_needed
 from bigenough.verdict.resampling import resample
 from bigenough.verdict.verdict import IgnoresGroups, PlainInterval, RowsNeeded
 
-__all__ = ["CONFIDENCE", "TARGET_POWER", "Figures", "Question", "compare", "missing_rows"]
+__all__ = ["CONFIDENCE", "TARGET_POWER", "Figures", "Question", "compare", "missing_rows", "rounded_up"]
 
 CONFIDENCE = 0.95
 TARGET_POWER = 0.8
+HOPELESS = 20
+"""More than so many times today's rows nobody will label; the sentence says so."""
 
 Codes = NDArray[np.int64]
 
@@ -204,7 +206,7 @@ def missing_rows(question: Question, figures: Figures, level: float) -> RowsNeed
         assumed_difference=assumed,
         assumed_discordance=figures.discordance if figures.method == "Tango score" else None,
         if_equal_more=None if equal is None or equal > MOST_ROWS else max(equal - n, 0),
-        sentence=_missing_sentence(prove, more, assumed, grouped=question.groups is not None),
+        sentence=_missing_sentence(prove, more, n, assumed, grouped=question.groups is not None),
     )
 
 
@@ -229,19 +231,28 @@ def _normal_rows(spread: float, level: float, distance: float) -> int | None:
     return math.ceil(rows) if rows <= MOST_ROWS else None
 
 
-def _missing_sentence(prove: bool, more: int | None, assumed: float, *, grouped: bool) -> str:
+def _missing_sentence(prove: bool, more: int | None, n: int, assumed: float, *, grouped: bool) -> str:
     aim = "prove it good enough" if prove else "show it to be worse than the margin allows"
     truth = f"the true difference is {100 * assumed:+.1f} points" if abs(assumed) >= 5e-4 else "the two are truly equal"
     if more is None:
         return f"Even ten million rows would not {aim} if {truth}."
     where = " in new groups" if grouped else ""
+    if more > HOPELESS * n:
+        return (
+            f"No realistic number of labels will settle it: about {rounded_up(more):,} more test rows{where} would "
+            f"{aim}, with a chance of {100 * TARGET_POWER:.0f} %, if {truth}, which is next to the margin."
+        )
     return (
-        f"About {_rounded_up(more):,} more labelled test rows{where} would {aim}, with a chance of {TARGET_POWER:.0%}, "
-        f"if {truth} and the models disagree as often as here."
+        f"About {rounded_up(more):,} more labelled test rows{where} would {aim}, with a chance of "
+        f"{100 * TARGET_POWER:.0f} %, if {truth} and the models disagree as often as here."
     )
 
 
-def _rounded_up(rows: int) -> int:
-    """Two digits that count: more would claim a precision that nobody has."""
+def rounded_up(rows: int) -> int:
+    """Two digits that count: more would claim a precision that nobody has.
+
+    >>> rounded_up(82614), rounded_up(97)
+    (83000, 97)
+    """
     step: int = 10 ** max(len(str(rows)) - 2, 0)
     return -(-rows // step) * step

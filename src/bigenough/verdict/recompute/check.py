@@ -259,7 +259,7 @@ def _words(verdict: Json) -> Iterator[Check]:
     known = {f"{100 * score:.1f} %" for score in scores}
     sentences = [("sentence", verdict["sentence"]), *((f"{c['candidate']}: words", c["words"]) for c in comparisons)]
     for name, text in sentences:
-        told = set(re.findall(r"[\d.]+ %", text))
+        told = set(re.findall(r"\d+\.\d %", text))
         yield Check(name, sorted(told), sorted(known), told <= known)
 
 
