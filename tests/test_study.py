@@ -17,9 +17,11 @@ import polars as pl
 import pytest
 
 import bigenough
+from bigenough.cli.outcome import outcome_table
 from bigenough.errors import BadOption, InputError, NotEnoughLabels, RungFailed, StudyMismatch
 from bigenough.storage import file_hashes, read_json
 from bigenough.study import Study
+from bigenough.verification import verify
 
 FAST = {"label": "chapter", "text": "term", "trials": 1}
 
@@ -104,11 +106,23 @@ def test_a_study_of_other_options_is_never_overwritten(study: Study, diagnoses_c
     assert file_hashes(study.path) == before
 
 
-def test_a_folder_with_other_things_is_left_alone(diagnoses: pl.DataFrame, tmp_path: Path):
-    (tmp_path / "thesis.txt").write_text("mine")
+@pytest.mark.parametrize("name", ["thesis.txt", ".bashrc.old", ".notes.0a1b2c3d.tmp", "sub/.config.old"])
+def test_a_folder_with_other_things_is_left_alone(diagnoses: pl.DataFrame, tmp_path: Path, name: str):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = file_hashes(tmp_path)
     with pytest.raises(StudyMismatch, match="holds no study"):
         fit_small(diagnoses, tmp_path)
-    assert (tmp_path / "thesis.txt").read_text() == "mine"
+    assert file_hashes(tmp_path) == before
+
+
+def test_what_a_kill_left_between_two_names_is_put_back(diagnoses: pl.DataFrame, tmp_path: Path):
+    study = fit_small(diagnoses, tmp_path / "study")
+    before = file_hashes(study.path, leave_out=("report.html",))
+    study.path.joinpath("specialist").rename(study.path / ".specialist.0a1b2c3d.old")
+    study.path.joinpath(".candidates.0a1b2c3d.tmp").write_text("half")
+    again = fit_small(diagnoses, tmp_path / "study")
+    assert file_hashes(again.path, leave_out=("report.html",)) == before
 
 
 def test_climbing_stops_at_the_first_rung_over_the_bar(diagnoses: pl.DataFrame, tmp_path: Path):
@@ -117,6 +131,73 @@ def test_climbing_stops_at_the_first_rung_over_the_bar(diagnoses: pl.DataFrame, 
     assert study.verdict.winner == "linear"
     assert set(study.candidates) == {"majority", "linear"}
     assert study.verdict.comparisons[0].level == pytest.approx(0.05 / 4)
+
+
+def test_climbing_towards_a_rung_never_tests_a_larger_one(diagnoses: pl.DataFrame, tmp_path: Path):
+    study = fit_small(diagnoses, tmp_path / "study", search="up", against="linear", rungs=None)
+    assert [each.candidate for each in study.verdict.comparisons] == ["majority"]
+    assert study.verdict.winner == "linear"
+    assert {each.candidate for each in study.verdict.left_out} == {"static", "frozen"}
+
+
+def test_another_version_of_a_rung_after_a_kill_does_not_confuse_the_study(
+    diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Killed before the plan, resumed by another version: two folders of one name, and only one of them counts."""
+    import bigenough.race
+    from bigenough.rungs.linear import LinearRung
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bigenough.race.Race, "_plan_race", kill)
+        with pytest.raises(Killed):
+            fit_small(diagnoses, tmp_path / "study")
+    monkeypatch.setattr(LinearRung, "version", LinearRung.version + 1)
+    study = fit_small(diagnoses, tmp_path / "study")
+    assert len(list(study.path.glob("candidates/linear-*"))) == 2
+    assert study.specialist.predict(["malignant neoplasm of colon"])
+    assert all(check.agree for check in verify(study.path))
+
+
+def test_after_the_plan_only_the_planned_candidates_count(
+    diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Killed after the plan, with a rung that cannot be fitted any more: what was fitted is judged."""
+    import bigenough.race
+    from bigenough.rungs.linear import LinearRung
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    def explode(*arguments, **named):
+        raise MemoryError("planted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bigenough.race.Race, "_open", kill)
+        with pytest.raises(Killed):
+            fit_small(diagnoses, tmp_path / "study")
+    monkeypatch.setattr(LinearRung, "fit", explode)
+    monkeypatch.setattr(LinearRung, "version", LinearRung.version + 1)
+    study = fit_small(diagnoses, tmp_path / "study")
+    assert study.verdict.reference.name == "linear"
+    assert not study.verdict.left_out
+
+
+def test_copies_count_as_one_draw_when_there_are_many(diagnoses: pl.DataFrame, tmp_path: Path):
+    copied = pl.concat([diagnoses, *[diagnoses.head(40)] * 6])
+    study = fit_small(copied, tmp_path / "study")
+    assert study.verdict.n_groups is not None
+    assert study.verdict.n_groups < study.verdict.n_certify
+    assert any("copies stay together" in said for said in read_json(study.path / "study.json")["source"]["decisions"])
+    assert all(check.agree for check in verify(study.path))
 
 
 def test_a_bar_that_nobody_reaches_is_said(diagnoses: pl.DataFrame, tmp_path: Path):
@@ -141,6 +222,7 @@ def test_a_rung_that_fails_costs_only_itself(diagnoses: pl.DataFrame, tmp_path: 
     monkeypatch.setattr(LinearRung, "fit", explode)
     study = fit_small(diagnoses, tmp_path / "study")
     assert set(study.candidates) == {"majority"}
+    assert "linear: could not be fitted" in outcome_table(study)
     assert any(each.candidate == "linear" and "planted" in each.reason for each in study.verdict.left_out)
 
 
@@ -178,12 +260,15 @@ def test_unlabelled_rows_are_ranked_when_the_data_cannot_tell(diagnoses: pl.Data
         ({"marign": 2}, BadOption, "margin"),
         ({"label": "chapte"}, InputError, "chapter"),
         ({"country": "Germany"}, InputError, "ISO"),
+        ({"seed": -1}, BadOption, "seed"),
+        ({"minutes": float("inf")}, BadOption, "minutes"),
+        ({"unlabelled": "nowhere.csv"}, InputError, "nowhere"),
     ],
 )
 def test_bad_options_are_named_before_any_work(diagnoses, tmp_path: Path, options, error, says):
     with pytest.raises(error, match=says):
         fit_small(diagnoses, tmp_path / "study", **options)
-    assert not (tmp_path / "study" / "candidates").exists()
+    assert not (tmp_path / "study").exists()
 
 
 def test_labels_all_equal_are_refused(tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bigenough.errors import InputError
+from bigenough.errors import InputError, TamperedArtefact
 from bigenough.storage import read_json, write_json
 from bigenough.study import Study
 from bigenough.verification import verify
@@ -52,6 +52,25 @@ def test_another_winner_is_noticed(copied: Path):
     verdict["winner"], verdict["answer"] = "majority", "proved"
     write_json(copied / "verdict.json", verdict)
     assert differing(copied)
+
+
+def test_another_margin_than_planned_is_noticed(copied: Path):
+    plan = read_json(copied / "plan.json")
+    plan["margin"] = 0.001
+    write_json(copied / "plan.json", plan)
+    assert "margin as planned" in differing(copied)
+
+
+def test_a_changed_specialist_is_noticed(copied: Path):
+    path = next((copied / "specialist" / "model").glob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "specialist: files are the judged ones" in differing(copied)
+
+
+def test_a_missing_file_is_said(copied: Path):
+    next(copied.glob("candidates/linear-*/evidence.json")).unlink()
+    with pytest.raises(TamperedArtefact, match="cannot be verified"):
+        verify(copied)
 
 
 def test_a_changed_model_file_is_noticed(copied: Path):

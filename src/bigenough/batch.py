@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,16 @@ from bigenough.storage import write_bytes
 from bigenough.task.labelled import texts_of
 from bigenough.task.reading import read_table
 
-__all__ = ["predict_table", "write_table"]
+__all__ = ["check_output", "predict_table", "write_table"]
 
 ROWS_AT_ONCE = 4096
 ADDED = ("prediction", "probability")
+WRITERS: Mapping[str, Callable[[pl.DataFrame, BytesIO], object]] = {
+    ".csv": lambda frame, file: frame.write_csv(file),
+    ".tsv": lambda frame, file: frame.write_csv(file, separator="\t"),
+    ".jsonl": lambda frame, file: frame.write_ndjson(file),
+    ".parquet": lambda frame, file: frame.write_parquet(file),
+}
 
 
 def predict_table(
@@ -66,18 +73,15 @@ def predict_table(
     return pl.concat([frame, added], how="horizontal"), notes
 
 
+def check_output(path: Path) -> None:
+    """Raise ``BadOption`` for a file name that ``write_table`` cannot serve, before any work is done."""
+    if path.suffix.lower() not in WRITERS:
+        raise BadOption(f"{path} ends in {path.suffix!r}. The output is written as one of {sorted(WRITERS)}.")
+
+
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write a table, whole or not at all, in the form that the file's name asks for."""
+    check_output(path)
     buffer = BytesIO()
-    match path.suffix.lower():
-        case ".csv" | ".txt":
-            frame.write_csv(buffer)
-        case ".tsv" | ".tab":
-            frame.write_csv(buffer, separator="\t")
-        case ".jsonl" | ".ndjson":
-            frame.write_ndjson(buffer)
-        case ".parquet":
-            frame.write_parquet(buffer)
-        case other:
-            raise BadOption(f"{path} ends in {other!r}. The output is written as .csv, .tsv, .jsonl or .parquet.")
+    WRITERS[path.suffix.lower()](frame, buffer)
     write_bytes(path, buffer.getvalue())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bigenough.measure.energy import EnergyMeter
+from bigenough.measure.machine import machine
 from bigenough.measure.performance import measure_performance
 from bigenough.measure.quality import top_confusions
 from bigenough.quantity import Quantity, measured
@@ -22,13 +23,17 @@ __all__ = ["certify", "describe_quality", "measure", "missed_limits"]
 
 
 def measure(candidate: Candidate, texts: Sequence[str], *, threads: int, meter: EnergyMeter) -> dict[str, Any]:
-    """Speed, memory, energy and determinism of a candidate in fresh processes; found measured, it is read back."""
+    """Speed, memory, energy and determinism of a candidate in fresh processes.
+
+    Found measured on this kind of processor with as many threads, it is read back.
+    """
     path = candidate.folder / "performance.json"
-    if not path.exists():
+    here = {"threads": threads, "cpu": machine().cpu}
+    if not path.exists() or read_json(path).get("measured_with") != here:
         performance = measure_performance(
             candidate.model, texts, threads=threads, power=meter.power, seconds=TIMED_SECONDS
         )
-        write_json(path, performance.to_json())
+        write_json(path, {**performance.to_json(), "measured_with": here})
     facts: dict[str, Any] = read_json(path)
     return facts
 
@@ -74,7 +79,9 @@ def describe_quality(
     }
     evidence["per_class"] = [
         {"label": label, **each.to_json()}
-        for label, each in zip(task.classes, per_class_intervals(gold, predicted, len(task.classes)), strict=True)
+        for label, each in zip(
+            task.classes, per_class_intervals(gold, predicted, len(task.classes), groups=examples.groups), strict=True
+        )
     ]
     confusions = top_confusions(gold, predicted, examples.rows, task.classes)
     evidence["confusions"] = [each.to_json() for each in confusions]

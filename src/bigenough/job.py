@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bigenough.errors import NotEnoughLabels
 from bigenough.measure.machine import machine, package_versions
 from bigenough.options import Options
-from bigenough.storage import content_hash
+from bigenough.storage import canonical_json, content_hash
 from bigenough.task import Examples, Task
 from bigenough.task.labelled import Labelled, labelled, with_official_test
 from bigenough.task.reading import read_splits, read_table
@@ -33,6 +37,7 @@ class Job:
     read: Labelled
     splits: Splits
     key: str
+    content: str
     data: str
     test: str | None
 
@@ -53,8 +58,10 @@ class Job:
 
     @cached_property
     def certify(self) -> Examples:
-        """The rows that the verdict alone opens."""
-        return self.examples.take(self.splits.certify)
+        """The rows that the verdict alone opens; their groups are what was drawn as one."""
+        rows = self.examples.take(self.splits.certify)
+        units = self.splits.units
+        return rows if units is None else replace(rows, groups=units[self.splits.certify])
 
     @property
     def decisions(self) -> tuple[str, ...]:
@@ -63,8 +70,7 @@ class Job:
 
     def identity(self, options: Options) -> dict[str, Any]:
         """What makes a study this one and no other."""
-        chosen = {name: value for name, value in options.to_json().items() if name not in NOT_IDENTITY}
-        return {"data": self.data, "test": self.test, **chosen}
+        return {"data": self.data, "test": self.test, "rows and splits": self.content, **_chosen(options)}
 
     def facts(self, options: Options) -> Mapping[str, Any]:
         """What study.json says once, when the study begins."""
@@ -115,6 +121,7 @@ def read_job(data: Any, test: Any, options: Options, name: str | None) -> Job:
     splits = split_examples(
         read.examples, seed=options.seed, times=read.times, n_classes=len(read.classes), official_test=positions
     )
+    _check_groups(read.examples, splits)
     task = Task(
         name or _name_of(read.source),
         read.classes,
@@ -123,9 +130,32 @@ def read_job(data: Any, test: Any, options: Options, name: str | None) -> Job:
         alpha=options.alpha,
         limits=options.limits,
     )
-    data_hash, test_hash = read.sha256, None if held is None else held.sha256
-    chosen = {key: value for key, value in options.to_json().items() if key not in NOT_IDENTITY}
-    return Job(task, read, splits, content_hash(data_hash, test_hash, chosen, length=8), data_hash, test_hash)
+    content = _content(read.examples, read.classes, splits)
+    key = content_hash(content, _chosen(options), length=8)
+    return Job(task, read, splits, key, content, read.sha256, None if held is None else held.sha256)
+
+
+def _chosen(options: Options) -> dict[str, Any]:
+    return {name: value for name, value in options.to_json().items() if name not in NOT_IDENTITY}
+
+
+def _content(examples: Examples, classes: tuple[str, ...], splits: Splits) -> str:
+    """A hash of every row as used and of where it stands: another version that reads or splits otherwise shows here."""
+    digest = hashlib.sha256(canonical_json(list(classes)).encode())
+    for text in examples.texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
+    for array in (examples.labels, examples.groups, splits.fit, splits.select, splits.certify, splits.units):
+        digest.update(b"-" if array is None else np.ascontiguousarray(array, dtype="<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _check_groups(examples: Examples, splits: Splits) -> None:
+    if examples.groups is not None and len(np.unique(examples.groups[splits.certify])) < 2:
+        raise NotEnoughLabels(
+            "All certify rows belong to one group, so nothing can be said about other groups. Give rows of more "
+            "groups, or leave the group column out if rows are independent."
+        )
 
 
 def _name_of(source: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -74,14 +75,7 @@ class Options:
             raise BadOption(f"Choose one reference: the bar {self.bar:g} or the rung {self.against!r}.")
         if self.margin is not None and not 0 <= self.margin < 100:
             raise BadOption(f"The margin is in points, from 0 to below 100. Got {self.margin:g}.")
-        if not 0 < self.alpha < 0.5:
-            raise BadOption(f"alpha must lie between 0 and 0.5. Got {self.alpha:g}.")
-        if self.trials < 1:
-            raise BadOption(f"At least one setting has to be tried per rung. Got trials={self.trials}.")
-        if not self.minutes > 0:
-            raise BadOption(f"The search budget in minutes must be above zero. Got {self.minutes:g}.")
-        if self.threads is not None and self.threads < 1:
-            raise BadOption(f"The number of threads must be at least 1. Got {self.threads}.")
+        self._check_numbers()
         if self.search == "up" and self.bar is None and self.against == "best":
             raise BadOption(
                 "Climbing (search='up') stops at the first rung that is good enough, so its reference must be known "
@@ -91,6 +85,18 @@ class Options:
             raise BadOption(
                 "Climbing (search='up') goes by the ladder's order; order_by='latency' needs search='down'."
             )
+
+    def _check_numbers(self) -> None:
+        if not 0 < self.alpha < 0.5:
+            raise BadOption(f"alpha must lie between 0 and 0.5. Got {self.alpha:g}.")
+        if self.trials < 1:
+            raise BadOption(f"At least one setting has to be tried per rung. Got trials={self.trials}.")
+        if self.seed < 0:
+            raise BadOption(f"The seed must be 0 or above. Got {self.seed}.")
+        if not 0 < self.minutes < math.inf:
+            raise BadOption(f"The search budget in minutes must be above zero. Got {self.minutes:g}.")
+        if self.threads is not None and self.threads < 1:
+            raise BadOption(f"The number of threads must be at least 1. Got {self.threads}.")
 
     @property
     def margin_fraction(self) -> float:

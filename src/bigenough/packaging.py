@@ -16,7 +16,7 @@ from bigenough.specialist.artefact import Judgement, pack
 from bigenough.storage import write_text
 from bigenough.study_folder import StudyFolder
 from bigenough.task.labelled import texts_of
-from bigenough.task.reading import read_table
+from bigenough.task.table import Table
 from bigenough.verdict import Verdict, next_rows
 
 __all__ = ["package", "write_next_rows"]
@@ -82,16 +82,15 @@ def _judgement(
 
 
 def write_next_rows(
-    folder: StudyFolder, candidates: Mapping[str, Candidate], verdict: Verdict, unlabelled: Any, job: Job, *, seed: int
+    folder: StudyFolder, candidates: Mapping[str, Candidate], verdict: Verdict, table: Table, job: Job, *, seed: int
 ) -> None:
     """Write label-next.csv: which unlabelled rows would decide the verdict, and which would teach the models most."""
-    table = read_table(unlabelled)
     read = texts_of(table, text=job.read.text if job.read.text in table.frame.columns else None)
     texts, rows = read.texts, read.rows
     learners = {name: each for name, each in candidates.items() if each.record["place"] > 0} or dict(candidates)
     probabilities = {name: each.predictor(None).predict_proba(texts) for name, each in learners.items()}
     needed = verdict.rows_needed
-    proof = PROOF_ROWS_UNKNOWN if needed is None or needed.more is None else needed.more
+    proof = PROOF_ROWS_UNKNOWN if needed is None or needed.total is None else needed.total
     learning = min(LEARNING_ROWS, len(texts) // 4)
     chosen = next_rows(probabilities, proof=min(proof, len(texts) - learning), learning=learning, seed=seed)
     buffer = StringIO()

@@ -9,11 +9,11 @@ rungs need not be fitted at all. Whatever one rung fails at, the others go on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bigenough import evidence
-from bigenough.errors import BigEnoughError, InputError, OutOfDisk, RungFailed
+from bigenough.errors import OutOfDisk, RungFailed
 from bigenough.job import Job
 from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
@@ -41,39 +41,53 @@ class Race:
 
     def race(self, rungs: Sequence[Rung]) -> Verdict:
         """Fit every rung, write the nomination down, open certify, test from the most expensive nominee down."""
-        candidates, failures = self._fit_all(rungs)
-        nomination = self._nominate(candidates, failures)
+        if not self.folder.has("plan.json"):
+            self._plan_race(*self._fit_all(rungs))
+        plan = self.folder.read("plan.json")
+        nomination = Nomination.from_json(plan)
+        candidates = {name: Candidate(self.folder.candidates / home) for name, home in plan["candidates"].items()}
         self.progress.start("certify")
         opened = {name: self._open(candidate) for name, candidate in candidates.items()}
         nominees = [opened[name] for name in nomination.nominees]
-        return self._decide(nominees, self._reference(nomination, candidates), nomination)
+        verdict = self._decide(nominees, self._reference(nomination, candidates), nomination)
+        return self._judged(candidates, verdict)
 
     def climb(self, rungs: Sequence[Rung]) -> Verdict:
         """Fit from the cheapest rung up, test each at its share of α, stop at the first that is good enough."""
-        named = [rung for rung in rungs if rung.name == self.options.against]
-        ladder = [rung for rung in rungs if rung.name != self.options.against]
-        reference = self._fit_all(named)[0] if named else {}
-        within = all(not self._missed(each) for each in reference.values()) and bool(reference)
-        planned = Nomination(next(iter(reference), None), within, tuple(rung.name for rung in ladder))
+        candidates: dict[str, Candidate] = {}
+        if self.options.bar is None:
+            named = [rung for rung in rungs if rung.name == self.options.against]
+            candidates |= self._fit_all(named)[0]
         if not self.folder.has("plan.json"):
-            self._write_plan(planned, [])
-        opponent = self._reference(planned, reference)
+            self._plan_climb(rungs, candidates)
+        planned = Nomination.from_json(self.folder.read("plan.json"))
+        opponent = self._reference(planned, candidates)
+        by_name = {rung.name: rung for rung in rungs}
+        missing = [name for name in planned.nominees if name not in by_name]
+        if missing:
+            raise RungFailed(
+                f"The rungs {missing} were planned when this study began and are gone. Install them again."
+            )
         nominees: list[Nominee] = []
-        left_out: list[LeftOut] = []
+        left_out = list(planned.left_out)
         verdict: Verdict | None = None
-        for rung, made in self._fitted(ladder):
+        for rung, made in self._fitted([by_name[name] for name in planned.nominees]):
             missed = made.reason if isinstance(made, LeftOut) else "; ".join(self._missed(made))
             if isinstance(made, LeftOut) or missed:
                 left_out.append(LeftOut(rung.name, missed))
                 continue
+            candidates[rung.name] = made
             nominees.append(self._open(made))
-            so_far = Nomination(planned.reference, within, planned.nominees, tuple(left_out))
-            verdict = self._decide(nominees, opponent, so_far)
+            verdict = self._decide(nominees, opponent, replace(planned, left_out=tuple(left_out)))
             if verdict.answer == "proved":
-                return verdict
-        return self._decide(
-            nominees, opponent, Nomination(planned.reference, within, planned.nominees, tuple(left_out))
-        )
+                return self._judged(candidates, verdict)
+        verdict = self._decide(nominees, opponent, replace(planned, left_out=tuple(left_out)))
+        return self._judged(candidates, verdict)
+
+    def _judged(self, candidates: Mapping[str, Candidate], verdict: Verdict) -> Verdict:
+        """Keep which folder was judged under which name: another version may have left others beside it."""
+        self.folder.write("judged.json", {name: each.folder.name for name, each in candidates.items()})
+        return verdict
 
     def _fit_all(self, rungs: Sequence[Rung]) -> tuple[dict[str, Candidate], list[LeftOut]]:
         candidates: dict[str, Candidate] = {}
@@ -95,15 +109,18 @@ class Race:
             made: Candidate | LeftOut
             try:
                 made = self._fit_one(rung)
-            except (InputError, OutOfDisk):
+            except OutOfDisk:
                 raise
-            except (BigEnoughError, MemoryError, ArithmeticError, RuntimeError, ValueError, OSError) as error:
+            except Exception as error:  # a plugin or a library may raise anything
                 reason = f"could not be fitted ({type(error).__name__}: {error})"
                 self.progress.note(f"{rung.name} {reason} and is left out.")
                 made = LeftOut(rung.name, reason)
             yield rung, made
 
     def _fit_one(self, rung: Rung) -> Candidate:
+        opened = sorted(self.folder.candidates.glob(f"{rung.name}-*/certify.npz"))
+        if opened:  # it has met certify: another version of its recipe must not get a second look
+            return Candidate(opened[0].parent)
         options = self.options
         budget = Budget(options.trials, options.minutes)
         key = candidate_key(rung, self.job.key, self.job.task, budget, rung.weights(self.bench), options.seed)
@@ -116,16 +133,26 @@ class Race:
         self._performance(candidate)
         return candidate
 
-    def _nominate(self, candidates: Mapping[str, Candidate], failures: Sequence[LeftOut]) -> Nomination:
+    def _plan_race(self, candidates: Mapping[str, Candidate], failures: Sequence[LeftOut]) -> None:
         """Settle who is tested before certify is opened; once written down, it stands."""
-        if not self.folder.has("plan.json"):
-            against = None if self.options.bar is not None else self.options.against
-            if against not in (None, "best") and against not in candidates:
-                reasons = [each.reason for each in failures if each.candidate == against]
-                raise RungFailed(f"The reference {against!r} {''.join(reasons)}, so there is nothing to compare with.")
-            nomination = nominate([self._contender(each) for each in candidates.values()], against=against)
-            self._write_plan(nomination, failures)
-        return Nomination.from_json(self.folder.read("plan.json"))
+        against = None if self.options.bar is not None else self.options.against
+        if against not in (None, "best") and against not in candidates:
+            reasons = [each.reason for each in failures if each.candidate == against]
+            raise RungFailed(f"The reference {against!r} {''.join(reasons)}, so there is nothing to compare with.")
+        nomination = nominate([self._contender(each) for each in candidates.values()], against=against)
+        self._write_plan(replace(nomination, left_out=(*nomination.left_out, *failures)), candidates)
+
+    def _plan_climb(self, rungs: Sequence[Rung], reference: Mapping[str, Candidate]) -> None:
+        """Only rungs that stand below the reference are climbed: a larger one cannot be the smallest."""
+        places = [rung.place for rung in rungs if rung.name in reference]
+        ladder = [rung.name for rung in rungs if not places or rung.place < places[0]]
+        above = [
+            LeftOut(rung.name, f"stands above the reference {self.options.against} on the ladder")
+            for rung in rungs
+            if places and rung.place >= places[0] and rung.name not in reference
+        ]
+        within = all(not self._missed(each) for each in reference.values()) and bool(reference)
+        self._write_plan(Nomination(next(iter(reference), None), within, tuple(ladder), tuple(above)), reference)
 
     def _contender(self, candidate: Candidate) -> Contender:
         cost = float(candidate.size_bytes)
@@ -134,10 +161,8 @@ class Race:
         score = candidate.record["select"][self.options.metric]
         return Contender(candidate.name, cost, score, self._missed(candidate))
 
-    def _write_plan(self, nomination: Nomination, failures: Sequence[LeftOut]) -> None:
+    def _write_plan(self, nomination: Nomination, candidates: Mapping[str, Candidate]) -> None:
         options = self.options
-        content = nomination.to_json()
-        content["left_out"] += [{"candidate": each.candidate, "reason": each.reason} for each in failures]
         settled = {
             "metric": options.metric,
             "margin": options.margin_fraction,
@@ -145,8 +170,9 @@ class Race:
             "mode": options.search,
             "order_by": options.order_by,
             "bar": options.bar,
+            "candidates": {name: each.folder.name for name, each in candidates.items()},
         }
-        self.folder.write("plan.json", {**settled, **content})
+        self.folder.write("plan.json", {**settled, **nomination.to_json()})
 
     def _open(self, candidate: Candidate) -> Nominee:
         """Let a candidate meet the certify rows, and keep what it said of each."""
@@ -177,6 +203,7 @@ class Race:
         )  # fmt: skip
 
     def _performance(self, candidate: Candidate) -> dict[str, Any]:
+        """What was measured of it; measured anew in another setting, as long as nothing was settled by it."""
         texts = self.job.select.texts
         return evidence.measure(candidate, texts, threads=self.bench.threads, meter=self.meter)
 

@@ -28,6 +28,8 @@ from bigenough.rungs.registry import find_rungs
 from bigenough.study_folder import StudyFolder
 from bigenough.task import Limits
 from bigenough.task.audit import audit
+from bigenough.task.reading import read_table
+from bigenough.task.table import Table
 from bigenough.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -73,12 +75,15 @@ def fit(
     """
     progress = progress or Silence()
     choices = _options(text=text, label=label, limits=_limits(limits), **options)
+    rungs = find_rungs(choices.rungs, report=progress.note)
+    _check_reference(choices, rungs)
+    meter = EnergyMeter(choices.country)
     progress.start("reading")
     job = read_job(data, test, choices, name)
+    pool = None if unlabelled is None else read_table(unlabelled)
     folder = StudyFolder(Path(out) if out is not None else Path("studies") / f"{job.task.name}-{job.key}")
-    with folder.lock():
-        folder.open(job.identity(choices), job.facts(choices))
-        _Run(folder, job, choices, progress, unlabelled).tell()
+    with folder.opened(job.identity(choices), job.facts(choices)):
+        _Run(folder, job, choices, progress, rungs, meter, pool).tell()
     return Study(folder.path)
 
 
@@ -100,6 +105,12 @@ def _options(**given: Any) -> Options:
     return Options(**given)
 
 
+def _check_reference(options: Options, rungs: list[Rung]) -> None:
+    names = [rung.name for rung in rungs]
+    if options.bar is None and options.against not in ("best", *names):
+        raise BadOption(f"The reference must be 'best' or one of the rungs {names}. Got {options.against!r}.")
+
+
 @dataclass
 class _Run:
     """One telling of the story."""
@@ -108,7 +119,9 @@ class _Run:
     job: Job
     options: Options
     progress: Progress
-    unlabelled: Any
+    rungs: list[Rung]
+    meter: EnergyMeter
+    pool: Table | None
 
     def tell(self) -> None:
         """Do whatever is not done yet."""
@@ -117,22 +130,15 @@ class _Run:
             return
         for sentence in self.job.decisions:
             self.progress.note(sentence)
-        rungs = find_rungs(self.options.rungs, report=self.progress.note)
-        self._check_reference(rungs)
-        self._plan_steps(rungs)
+        self._plan_steps()
         self._audit()
-        race = Race(self.folder, self.job, self.options, self.bench, EnergyMeter(self.options.country), self.progress)
-        verdict = race.climb(rungs) if self.options.search == "up" else race.race(rungs)
+        race = Race(self.folder, self.job, self.options, self.bench, self.meter, self.progress)
+        verdict = race.climb(self.rungs) if self.options.search == "up" else race.race(self.rungs)
         self.folder.write("verdict.json", verdict.to_json())
         self._finish()
 
-    def _check_reference(self, rungs: list[Rung]) -> None:
-        names = [rung.name for rung in rungs]
-        if self.options.bar is None and self.options.against not in ("best", *names):
-            raise BadOption(f"The reference must be 'best' or one of the rungs {names}. Got {self.options.against!r}.")
-
-    def _plan_steps(self, rungs: list[Rung]) -> None:
-        work = [Step(rung.name, 1.0 if rung.place == 0 else 10.0) for rung in rungs]
+    def _plan_steps(self) -> None:
+        work = [Step(rung.name, 1.0 if rung.place == 0 else 10.0) for rung in self.rungs]
         self.progress.plan([Step("reading", 1), Step("audit", 2), *work, Step("certify", 2), Step("packaging", 2)])
 
     def _audit(self) -> None:
@@ -152,11 +158,9 @@ class _Run:
         self.progress.start("packaging")
         study = Study(self.folder.path)
         package(self.folder, study.candidates, self.job, threads=self.threads)
-        if self.unlabelled is not None and study.verdict.answer != "proved":
+        if self.pool is not None and study.verdict.answer != "proved":
             self.progress.say("which rows to label next")
-            write_next_rows(
-                self.folder, study.candidates, study.verdict, self.unlabelled, self.job, seed=self.options.seed
-            )
+            write_next_rows(self.folder, study.candidates, study.verdict, self.pool, self.job, seed=self.options.seed)
         self.progress.say("the report")
         from bigenough.report import write_report
 
@@ -187,6 +191,7 @@ class Study:
     path: Path
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
         if not (self.path / "verdict.json").exists():
             raise InputError(f"{self.path} holds no finished study (no verdict.json). Run the fit command on it again.")
 
@@ -198,9 +203,9 @@ class Study:
     @cached_property
     def candidates(self) -> dict[str, Candidate]:
         """The fitted rungs by name, smallest first."""
-        folders = [each.parent for each in StudyFolder(self.path).candidates.glob("*/candidate.json")]
-        made = sorted((Candidate(folder) for folder in folders), key=lambda each: each.size_bytes)
-        return {each.name: each for each in made}
+        folder = StudyFolder(self.path)
+        judged = [Candidate(folder.candidates / name) for name in folder.read("judged.json").values()]
+        return {each.name: each for each in sorted(judged, key=lambda each: each.size_bytes)}
 
     @cached_property
     def specialist(self) -> Specialist:

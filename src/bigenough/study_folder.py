@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ from bigenough.task.splits import Splits
 __all__ = ["FORMAT", "StudyFolder"]
 
 FORMAT = 1
+
+_HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>tmp|old)")
+"""The names that ``storage`` gives to what is not in place yet, or no longer."""
+_OURS = re.compile(r"\.lock|\.study\.json\.[0-9a-f]{8}\.tmp")
+"""What a kill before the first finished file may leave in a study's folder."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +51,33 @@ class StudyFolder:
         """The page."""
         return self.path / "report.html"
 
-    def open(self, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Create the folder, or resume the study in it; raise ``StudyMismatch`` when it holds anything else.
-
-        ``identity`` is what makes it this study and no other: data, options. ``facts`` are written beside it once.
-        """
+    def check(self, identity: Mapping[str, Any]) -> None:
+        """Raise ``StudyMismatch`` unless the folder is new, empty or this very study's; touches nothing."""
         if (self.path / "study.json").exists():
             self._check_same(identity)
-            return
-        if self.path.exists() and any(entry.name != ".lock" for entry in self.path.iterdir()):
+        elif self.path.exists() and any(not _OURS.fullmatch(entry.name) for entry in self.path.iterdir()):
             raise StudyMismatch(
                 f"{self.path} exists, is not empty and holds no study.json, so it is left as it is. "
                 "Name another folder (--out DIR)."
             )
-        write_json(self.path / "study.json", {"format": FORMAT, **facts, "identity": dict(identity)})
+
+    @contextmanager
+    def opened(self, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[None]:
+        """Create the study or resume it, and keep every other process out of it while the block runs.
+
+        ``identity`` is what makes it this study and no other: data, splits, options. ``facts`` are written beside it
+        once.
+
+        Raises:
+            StudyMismatch: the folder holds anything else, or another process works in it; nothing was touched.
+        """
+        self.check(identity)
+        with self._lock():
+            self.check(identity)
+            self._mend()
+            if not self.has("study.json"):
+                write_json(self.path / "study.json", {"format": FORMAT, **facts, "identity": dict(identity)})
+            yield
 
     def _check_same(self, identity: Mapping[str, Any]) -> None:
         held = self.read("study.json")
@@ -76,8 +95,8 @@ class StudyFolder:
             )
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep a second process from writing into the same study; freed by the system when the process ends."""
+    def _lock(self) -> Iterator[None]:
+        """Freed by the system when the process ends, however it ends."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
             try:
@@ -86,17 +105,21 @@ class StudyFolder:
                 raise StudyMismatch(
                     f"Another process is working on {self.path}. Wait for it, or name another folder (--out DIR)."
                 ) from None
-            self._sweep()
             yield
 
-    def _sweep(self) -> None:
-        """Remove what a kill left half written; only whoever holds the lock may."""
-        for pattern in (".*.tmp", ".*.old"):
-            for left in self.path.rglob(pattern):
-                if left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink(missing_ok=True)
+    def _mend(self) -> None:
+        """Put back what a kill left between two names, and remove what it left half written."""
+        for left in sorted(self.path.rglob(".*")):
+            found = _HALF_WRITTEN.fullmatch(left.name)
+            if found is None:
+                continue
+            whole = left.with_name(found["name"])
+            if found["kind"] == "old" and not whole.exists():
+                left.rename(whole)
+            elif left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
     def read(self, name: str) -> Any:
         """The value of one of the study's JSON files."""
@@ -119,6 +142,8 @@ class StudyFolder:
         }
         if examples.groups is not None:
             columns["group"] = examples.groups
+        if splits.units is not None:
+            columns["unit"] = splits.units
         split = np.empty(len(examples), dtype=object)
         for name in ("fit", "select", "certify"):
             split[getattr(splits, name)] = name

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,22 +32,61 @@ def verify(study: str | Path) -> list[Check]:
     folder = StudyFolder(Path(study))
     if not folder.has("verdict.json"):
         raise InputError(f"{folder.path} holds no finished study (no verdict.json). Name a study's folder.")
+    try:
+        return _checks(folder)
+    except (OSError, KeyError, ValueError) as error:
+        raise TamperedArtefact(
+            f"{folder.path} cannot be verified: a file is missing, damaged or not the study's own ({error!r})."
+        ) from error
+
+
+def _checks(folder: StudyFolder) -> list[Check]:
     facts = folder.read("study.json")
     rows = pl.read_parquet(folder.path / "examples.parquet").filter(pl.col("split") == "certify").sort("row")
     code = {label: place for place, label in enumerate(facts["task"]["classes"])}
     gold = np.array([code[label] for label in rows["label"]], dtype=np.int64)
-    groups = rows["group"].to_numpy() if "group" in rows.columns else None
-    candidates = [Candidate(each.parent) for each in sorted(folder.candidates.glob("*/certify.npz"))]
+    groups = next((rows[name].to_numpy() for name in ("unit", "group") if name in rows.columns), None)
     arrays, evidence, checks = {}, {}, []
-    for each in candidates:
+    for home in folder.read("judged.json").values():
+        each = Candidate(folder.candidates / home)
+        if not each.has("certify.npz"):
+            continue
         judged = each.predictions("certify")
         checks.append(_check(f"{each.name}: gold labels are those of the examples", np.array_equal(judged.gold, gold)))
         checks.append(_check(f"{each.name}: model files have the hashes they were judged with", _unchanged(each)))
         arrays[each.name] = Arrays(judged.predicted, judged.probability)
         evidence[each.name] = folder.read(f"candidates/{each.folder.name}/evidence.json")
     verdict = folder.read("verdict.json")
+    checks += _as_planned(verdict, folder.read("plan.json"))
+    if folder.specialist.exists():
+        checks.append(_check("specialist: files are the judged ones", _packed(folder, verdict)))
     checks += recompute(verdict, gold, arrays, groups=groups, evidence=evidence, classes=facts["task"]["classes"])
     return checks
+
+
+def _as_planned(verdict: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[Check]:
+    """What was settled before certify was opened is what was then done."""
+    for name in ("metric", "margin", "alpha", "mode"):
+        yield Check(f"{name} as planned", verdict[name], plan[name], verdict[name] == plan[name])
+    reference = verdict["reference"]
+    yield Check("reference as planned", reference["name"], plan["reference"], reference["name"] == plan["reference"])
+    if plan["bar"] is not None:
+        yield Check("bar as planned", reference["score"], plan["bar"], reference["score"] == plan["bar"])
+    tested = [each["candidate"] for each in verdict["comparisons"]]
+    in_order = [name for name in plan["nominees"] if name in tested]
+    complete = verdict["mode"] == "up" or tested == plan["nominees"]
+    yield Check("nominees and their order as planned", tested, in_order, tested == in_order and complete)
+
+
+def _packed(folder: StudyFolder, verdict: Mapping[str, Any]) -> bool:
+    chosen = folder.read("judged.json").get(verdict["winner"] or verdict["safe_choice"])
+    if chosen is None:
+        return False
+    try:
+        check_files(folder.specialist / "model", Candidate(folder.candidates / chosen).record["files"])
+    except TamperedArtefact:
+        return False
+    return True
 
 
 def _check(name: str, agree: bool) -> Check:

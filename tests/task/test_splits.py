@@ -258,3 +258,13 @@ def test_certify_draws_groups_of_every_size_alike():
         drawn = np.unique(groups[certify])
         large.append(np.mean(sizes[drawn] == 30))
     assert abs(np.mean(large) - 0.2) < 0.03
+
+
+def test_many_copies_make_certify_a_sample_of_texts():
+    texts = [f"text {i}" for i in range(400)] + [f"text {i % 20}" for i in range(300)]
+    labels = np.arange(len(texts)) % 2
+    splits = split_examples(Examples(texts, labels, np.arange(1, 701)), seed=0, n_classes=2)
+    assert splits.units is not None
+    assert splits.units[0] == splits.units[400]
+    few = Examples(texts[:403], labels[:403], np.arange(1, 404))
+    assert split_examples(few, seed=0, n_classes=2).units is None

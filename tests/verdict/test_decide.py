@@ -99,9 +99,9 @@ def test_open_question_names_the_rows_that_would_decide_and_the_safe_choice():
     assert needed.assumed_difference == -0.0125
     assert needed.total == rows_needed(0.015, 0.0125, difference=-0.0125)
     assert needed.more == needed.total - N
-    rounded = -(-needed.more // 1000) * 1000
-    assert needed.more > 10_000
-    assert f"About {rounded:,} more labelled test rows would prove it good enough" in verdict.sentence
+    rounded = -(-needed.total // 1000) * 1000
+    assert needed.total > 10_000
+    assert f"A fresh test of about {rounded:,} labelled rows (--test) would prove it good enough" in verdict.sentence
     assert "frozen is the safe choice" in verdict.sentence
     assert verdict.smallest_provable_margin == -verdict.comparisons[0].lower > 0.015
 

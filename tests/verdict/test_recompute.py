@@ -39,7 +39,7 @@ def _world(n=800, seed=0):
 def _evidence(gold, arrays, groups, n_resamples):
     found = metric_intervals(gold, arrays.predicted, arrays.probability, groups=groups, n_resamples=n_resamples)
     scores = {k: measured(v.value, "", v.method, low=v.low, high=v.high).to_json() for k, v in found.items()}
-    per_class = per_class_intervals(gold, arrays.predicted, K)
+    per_class = per_class_intervals(gold, arrays.predicted, K, groups=groups)
     scores["per_class"] = [{"label": x, **s.to_json()} for x, s in zip(CLASSES, per_class, strict=True)]
     pair = int(np.sum((gold == 0) & (arrays.predicted == 1)))
     scores["confusions"] = [{"gold": "a", "predicted": "b", "count": pair, "rows": []}]

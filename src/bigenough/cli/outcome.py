@@ -15,10 +15,12 @@ from bigenough.quantity import Quantity
 from bigenough.rungs.candidate import Candidate
 from bigenough.storage import read_json
 from bigenough.study import Study
+from bigenough.verdict import LeftOut
 
 __all__ = ["outcome_json", "outcome_table"]
 
-MOST_ROWS = 8
+MOST_ROWS = 6
+MOST_FAILURES = 2
 MARK = {"passed": "proved", "failed": "not proved", "not tested": "not tested"}
 
 
@@ -57,8 +59,9 @@ def outcome_table(study: Study) -> str:
     for column in ("rung", f"{verdict.metric} [95 %]", "size", "ms a row", "rows/s", "verdict"):
         table.add_column(column, justify="left" if column in ("rung", "verdict") else "right", no_wrap=True)
     said = {each.candidate: MARK[each.decision] for each in verdict.comparisons}
-    for name, candidate in list(study.candidates.items())[:MOST_ROWS]:
-        table.add_row(name, *_figures(candidate, verdict.metric), _role(name, study, said))
+    shown = _shown(study)
+    for name in shown:
+        table.add_row(name, *_figures(study.candidates[name], verdict.metric), _role(name, study, said))
     buffer = StringIO()
     console = Console(file=buffer, width=100, color_system=None)
     console.print(table)
@@ -67,7 +70,23 @@ def outcome_table(study: Study) -> str:
     paths = [f"specialist  {specialist}"] if specialist.exists() else []
     if (study.path / "label-next.csv").exists():
         paths.append(f"label next  {study.path / 'label-next.csv'}")
-    return "\n".join([*lines, "", f"{verdict.answer}: {verdict.sentence}", *paths, f"report      {study.report}"])
+    failed = [f"left out    {each.candidate}: {each.reason}" for each in verdict.left_out if _unseen(each, study)]
+    more = len(study.candidates) - len(shown)
+    notes = [*failed[:MOST_FAILURES], *([f"and {more} more rungs, in the report"] if more > 0 else [])]
+    said_at_last = f"{verdict.answer}: {verdict.sentence}"
+    return "\n".join([*lines, "", *notes, said_at_last, *paths, f"report      {study.report}"])
+
+
+def _shown(study: Study) -> list[str]:
+    """The candidates with a line of their own: the winner and the reference always, then the smallest."""
+    names = list(study.candidates)
+    first = [name for name in (study.verdict.winner, study.verdict.reference.name) if name in study.candidates]
+    kept = {*first, *[name for name in names if name not in first][: MOST_ROWS - len(set(first))]}
+    return [name for name in names if name in kept]
+
+
+def _unseen(left_out: LeftOut, study: Study) -> bool:
+    return left_out.candidate not in study.candidates
 
 
 def _figures(candidate: Candidate, metric: str) -> tuple[str, str, str, str]:

@@ -24,10 +24,12 @@ def predict_command(
     threads: Annotated[int | None, typer.Option(help="Threads to use.", show_default=False)] = None,
 ) -> None:
     """Write the table's columns plus ``prediction`` and ``probability``."""
-    from bigenough.batch import predict_table, write_table
+    from bigenough.batch import check_output, predict_table, write_table
     from bigenough.cli.terminal import terminal_progress
     from bigenough.specialist import load
 
+    if out is not None:
+        check_output(out)
     model = load(specialist, threads=threads)
     with terminal_progress() as progress:
         predicted, decisions = predict_table(model, table, text=text, progress=progress)

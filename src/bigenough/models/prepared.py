@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from bigenough.models.bert import read_bert
 from bigenough.models.encoder import Encoder, plain_tokenizer
 from bigenough.models.resolve import Weights
-from bigenough.storage import atomic_folder, check_files, file_hashes, read_json, write_json
+from bigenough.storage import atomic_folder, check_files, file_hashes, read_json, write_bytes, write_json, write_text
 
 __all__ = ["PreparedEncoder", "prepared_encoder"]
 
@@ -66,8 +66,8 @@ def _prepare(weights: Weights, folder: Path) -> None:
     model = read_bert(weights.folder)
     tokenizer = plain_tokenizer(Tokenizer.from_file(str(weights.folder / "tokenizer.json")), model.config.max_length)
     with atomic_folder(folder) as made:
-        (made / "model.onnx").write_bytes(encoder_graph(model))
-        tokenizer.save(str(made / "tokenizer.json"), pretty=False)
+        write_bytes(made / "model.onnx", encoder_graph(model))
+        write_text(made / "tokenizer.json", tokenizer.to_str())
         facts = {
             "weights": weights.as_json(),
             "max_length": model.config.max_length,

@@ -52,8 +52,14 @@ class Weights:
         return content_hash(dict(self.sha256), length=16)
 
     def as_json(self) -> dict[str, str]:
-        """Name, source, licence and the weights' SHA-256, for records and reports."""
-        return {"name": self.name, "source": self.source, "licence": self.licence, "sha256": self.sha256[MODEL_FILE]}
+        """Name, source, licence, the weights' SHA-256 and the identity of all files, for records and reports."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "licence": self.licence,
+            "sha256": self.sha256[MODEL_FILE],
+            "identity": self.identity,
+        }
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.models.encoder import Encoder, plain_tokenizer, tokenised
-from bigenough.storage import atomic_folder, check_files, file_hashes, read_json, write_json
+from bigenough.storage import atomic_folder, check_files, file_hashes, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -98,13 +98,13 @@ def distilled_table(
         cache: the folder of all tables.
         say: hears the share that is done.
     """
-    from safetensors.numpy import load_file, save_file
+    from safetensors.numpy import load_file, save
 
     folder = cache / "token-tables" / f"{identity}-{RECIPE}"
     if not (folder / "table.json").is_file():
         vectors = _distil(said_by_vocabulary(encoder, say), words(), token_weights(encoder.tokenizer))
         with atomic_folder(folder) as made:
-            save_file({"table": vectors}, made / "table.safetensors")
+            write_bytes(made / "table.safetensors", save({"table": vectors}))
             write_json(made / "table.json", {"files": file_hashes(made)})
     check_files(folder, read_json(folder / "table.json")["files"])
     return TokenTable(load_file(folder / "table.safetensors")["table"], encoder.tokenizer)

@@ -153,7 +153,8 @@ def candidate_key(rung: Rung, data: str, task: Task, budget: Budget, weights: Ma
             "data": data,
             "metric": task.metric,
             "budget": [budget.trials, budget.minutes],
-            "weights": dict(weights),
+            # Where weights came from does not matter, and changes once a download lies in a cache.
+            "weights": {name: value for name, value in weights.items() if name != "source"},
             "seed": seed,
             "code": _code_hash(),
             "recipe": sha256_file(Path(source)) if source else "",

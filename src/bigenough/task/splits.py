@@ -29,6 +29,8 @@ MIN_ROWS = 20
 MIN_CERTIFY = 5
 """With fewer certify rows than this no verdict but "cannot tell" is possible at any margin."""
 _SMALL = 300
+_NEGLIGIBLE_EFFECT = 1.02
+"""A variance off by 2 % moves a 5 % error to 5.1 %."""
 
 
 class Shares(NamedTuple):
@@ -51,12 +53,15 @@ class Splits:
     Attributes:
         fit, select, certify: positions.
         decisions: sentences that say how the split was made and what it could not keep.
+        units: (n,) codes of what was drawn as one, when that matters: certify is then a sample of units, not of rows,
+            and statistics must treat the rows of a unit as one draw. None when rows count as independent.
     """
 
     fit: Ints
     select: Ints
     certify: Ints
     decisions: tuple[str, ...]
+    units: Ints | None = None
 
 
 def split_examples(
@@ -152,7 +157,27 @@ def _shared_out(examples: Examples, keys: NDArray[np.uint64], seed: int, n_class
         f"Split {by}, by the rows' content and seed {seed}, into fit, select and certify: {_sizes(splits)} rows.",
     )
     _check_parts(examples.labels[splits[0]], splits[0], splits[2])
-    return _finished(examples, keys, units, splits, said, n_classes)
+    finished = _finished(examples, keys, units, splits, said, n_classes)
+    drawn = _drawn_units(units, splits[2], examples.groups is not None)
+    return replace(finished, units=drawn[0], decisions=(*finished.decisions, *drawn[1]))
+
+
+def _drawn_units(units: Units, certify: Ints, grouped: bool) -> tuple[Ints | None, list[str]]:
+    """The units that certify is a sample of, when treating its rows as independent draws would flatter it.
+
+    Copies are split as one. If all rows of a unit share their fate, the variance of a mean over n rows in units of m is
+    Σ m² / n times that of n independent rows (Kish 1965, the design effect).
+    """
+    if grouped:
+        return units.of, []
+    sizes = np.bincount(units.of[certify])
+    effect = float((sizes**2).sum() / max(len(certify), 1))
+    if effect <= _NEGLIGIBLE_EFFECT:
+        return None, []
+    return units.of, [
+        f"Certify is a sample of {int((sizes > 0).sum()):,} different texts, not of {len(certify):,} independent rows,"
+        f" because copies stay together (design effect up to {effect:.2f}): statistics draw texts, all copies of each."
+    ]
 
 
 def _sizes(splits: tuple[Ints, Ints, Ints]) -> str:

@@ -206,7 +206,7 @@ def missing_rows(question: Question, figures: Figures, level: float) -> RowsNeed
         assumed_difference=assumed,
         assumed_discordance=figures.discordance if figures.method == "Tango score" else None,
         if_equal_more=None if equal is None or equal > MOST_ROWS else max(equal - n, 0),
-        sentence=_missing_sentence(prove, more, n, assumed, grouped=question.groups is not None),
+        sentence=_missing_sentence(prove, total, n, assumed, grouped=question.groups is not None),
     )
 
 
@@ -231,19 +231,20 @@ def _normal_rows(spread: float, level: float, distance: float) -> int | None:
     return math.ceil(rows) if rows <= MOST_ROWS else None
 
 
-def _missing_sentence(prove: bool, more: int | None, n: int, assumed: float, *, grouped: bool) -> str:
+def _missing_sentence(prove: bool, total: int | None, n: int, assumed: float, *, grouped: bool) -> str:
+    """What to label. A second look at today's rows would spend the error twice, so the rows asked for are all fresh."""
     aim = "prove it good enough" if prove else "show it to be worse than the margin allows"
     truth = f"the true difference is {100 * assumed:+.1f} points" if abs(assumed) >= 5e-4 else "the two are truly equal"
-    if more is None:
+    if total is None:
         return f"Even ten million rows would not {aim} if {truth}."
     where = " in new groups" if grouped else ""
-    if more > HOPELESS * n:
+    if total > HOPELESS * n:
         return (
-            f"No realistic number of labels will settle it: about {rounded_up(more):,} more test rows{where} would "
+            f"No realistic number of labels will settle it: about {rounded_up(total):,} fresh test rows{where} would "
             f"{aim}, with a chance of {100 * TARGET_POWER:.0f} %, if {truth}, which is next to the margin."
         )
     return (
-        f"About {rounded_up(more):,} more labelled test rows{where} would {aim}, with a chance of "
+        f"A fresh test of about {rounded_up(total):,} labelled rows{where} (--test) would {aim}, with a chance of "
         f"{100 * TARGET_POWER:.0f} %, if {truth} and the models disagree as often as here."
     )
 

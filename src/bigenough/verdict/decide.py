@@ -186,7 +186,7 @@ def _comparison(nominee: Nominee, step: Step, figures: Figures | None, question:
     if not tested:
         values |= {"lower": None, "p_value": None, "ignores_groups": None}
     worse = figures.upper < -question.margin
-    open_ = step.passed is False and not worse
+    open_ = not step.passed and not worse
     return replace(
         blank,
         **values,
@@ -211,11 +211,12 @@ def _winner(comparisons: Sequence[Comparison], mode: Mode) -> Comparison | None:
 
 
 def _deciding(comparisons: Sequence[Comparison], winner: Comparison | None) -> Comparison | None:
-    """The winner; else the open comparison that the fewest rows would settle; else the one that came closest."""
+    """The winner; else the open comparison that the fewest rows would settle, a tested one first; else the closest."""
     if winner is not None:
         return winner
     failed = [c for c in comparisons if c.decision == "failed"]
-    open_ = [c for c in failed if not c.shown_worse]
+    behind = [c for c in comparisons if c.decision == "not tested" and c.rows_needed is not None]
+    open_ = [c for c in failed if not c.shown_worse] or behind
     if open_:
         return min(open_, key=_missing)
     return max(failed, key=lambda c: c.lower or 0.0) if failed else None

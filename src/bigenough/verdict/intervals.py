@@ -102,9 +102,12 @@ def metric_intervals(
 
 
 def per_class_intervals(
-    gold: Codes, predicted: Codes, n_classes: int, *, confidence: float = 0.95
+    gold: Codes, predicted: Codes, n_classes: int, *, groups: Codes | None = None, confidence: float = 0.95
 ) -> list[ClassScores]:
     """Precision, recall and F1 of each class, in order of the codes, with Wilson intervals.
+
+    With groups, a share of n rows in groups of mᵢ counts as one of n² / Σ mᵢ² rows (Kish 1965): as if the rows of a
+    group shared their fate, so that the interval is rather too wide than too narrow.
 
     >>> per_class_intervals(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)[0].f1.__round__(4)
     0.6667
@@ -112,11 +115,12 @@ def per_class_intervals(
     support = np.bincount(gold, minlength=n_classes)
     claimed = np.bincount(predicted, minlength=n_classes)
     hits = np.bincount(gold[gold == predicted], minlength=n_classes)
-    rows = zip(support.tolist(), claimed.tolist(), hits.tolist(), strict=True)
-    return [
-        ClassScores(n, _share(right, said, confidence), _share(right, n, confidence), 2 * right / max(n + said, 1))
-        for n, said, right in rows
-    ]
+    found = []
+    for code, (n, said, right) in enumerate(zip(support.tolist(), claimed.tolist(), hits.tolist(), strict=True)):
+        precision = _share(right, said, confidence, None if groups is None else groups[predicted == code])
+        recall = _share(right, n, confidence, None if groups is None else groups[gold == code])
+        found.append(ClassScores(n, precision, recall, 2 * right / max(n + said, 1)))
+    return found
 
 
 def _quantity(interval: Interval | None) -> QuantityJson | None:
@@ -125,8 +129,15 @@ def _quantity(interval: Interval | None) -> QuantityJson | None:
     return measured(interval.value, "", f"certify; {interval.method}", low=interval.low, high=interval.high).to_json()
 
 
-def _share(hits: int, n: int, confidence: float) -> Interval | None:
-    return None if n == 0 else Interval(hits / n, *wilson_interval(hits, n, confidence), "Wilson score")
+def _share(hits: int, n: int, confidence: float, groups: Codes | None) -> Interval | None:
+    if n == 0:
+        return None
+    if groups is None:
+        return Interval(hits / n, *wilson_interval(hits, n, confidence), "Wilson score")
+    sizes = np.unique(groups, return_counts=True)[1]
+    effective = n**2 / float((sizes**2).sum())
+    low, high = wilson_interval(effective * hits / n, effective, confidence)
+    return Interval(hits / n, low, high, "Wilson score at the effective number of groups (Kish)")
 
 
 def _over(groups: Codes | None) -> str:

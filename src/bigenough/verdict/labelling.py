@@ -61,7 +61,7 @@ def next_rows(
     stacked = np.stack(list(probabilities.values()))  # (candidates, rows, classes)
     n_rows = stacked.shape[1]
     drawn = np.random.default_rng(seed).permutation(n_rows)[:proof]
-    rows = [NextRow(int(i), "proof", "drawn at random, so that certify stays a random sample") for i in drawn]
+    rows = [NextRow(int(i), "proof", "drawn at random: a fresh test, to be given as --test") for i in drawn]
     free = np.ones(n_rows, dtype=bool)
     free[drawn] = False
     labels = stacked.argmax(axis=2)

@@ -109,7 +109,7 @@ def _why_left_out(each: Contender, reference: Contender | None, cheaper: Sequenc
     if each.missed_limits:
         return "; ".join(each.missed_limits)
     if reference is not None and each.cost >= reference.cost:
-        return f"costs as much to serve as the reference {reference.name} or more, and was not better on select"
+        return f"costs as much to serve as the reference {reference.name} or more"
     better = [other for other in cheaper if other.select_score >= each.select_score]
     if better:
         best = max(better, key=lambda other: other.select_score)

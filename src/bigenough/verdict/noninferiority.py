@@ -125,8 +125,10 @@ def mcnemar_pvalue(b: int, c: int) -> float:
     return 1.0 if b + c == 0 else float(stats.binomtest(b, b + c, 0.5).pvalue)
 
 
-def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> Bounds:
+def wilson_interval(hits: float, n: float, confidence: float = 0.95) -> Bounds:
     """Wilson's score interval of one proportion (Wilson 1927, Journal of the American Statistical Association 22:209).
+
+    Counts may be fractions: an effective number of rows.
 
     >>> [round(x, 4) for x in wilson_interval(81, 263)]  # Newcombe 1998, Statistics in Medicine 17:857, table I
     [0.2553, 0.3662]
@@ -134,7 +136,7 @@ def wilson_interval(hits: int, n: int, confidence: float = 0.95) -> Bounds:
     z2 = float(stats.norm.isf((1 - confidence) / 2)) ** 2
     centre = (hits + z2 / 2) / (n + z2)
     half = float(np.sqrt(z2 * (hits * (n - hits) / n + z2 / 4))) / (n + z2)
-    return Bounds(0.0 if hits == 0 else max(0.0, centre - half), 1.0 if hits == n else min(1.0, centre + half))
+    return Bounds(0.0 if hits == 0 else max(0.0, centre - half), 1.0 if hits >= n else min(1.0, centre + half))
 
 
 def exact_pvalue(hits: int, n: int, bar: float) -> float:

@@ -105,7 +105,13 @@ def _cannot_tell(verdict: Verdict) -> str:
     open_ = next((c for c in verdict.comparisons if c.candidate == verdict.deciding), None)
     if open_ is None or open_.score is None:
         return f"These test rows cannot tell whether a smaller model is good enough, {_count(verdict)}."
-    if open_.shown_worse:  # the tested one is out, but nominees behind it were not
+    if open_.decision == "not tested":
+        first = (
+            f"The test ended with a larger nominee that is shown to be {_bad(verdict.reference, verdict.margin)}; these "
+            f"test rows cannot tell whether {_named(open_)} is {_good(verdict.reference, verdict.margin)}"
+        )
+        second = ""
+    elif open_.shown_worse:  # the tested one is out, but nominees behind it were not
         first = f"{_named(open_)} is shown to be {_bad(verdict.reference, verdict.margin)}, which ends the test"
         second = "; of the smaller nominees these test rows cannot tell"
     else:

@@ -30,7 +30,7 @@ Unit = Literal["word", "character"]
 Prints = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
-LONGEST_TEXT = 1_000_000
+LONGEST_TEXT = 100_000
 """Characters of one text that are read; the rest is left out, so that no single row can use up the memory."""
 
 _CHUNK = 1 << 18

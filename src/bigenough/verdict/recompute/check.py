@@ -283,12 +283,18 @@ def _evidence(verdict: Json, name: str, stated: Json, rows: _Rows, classes: Sequ
         for part, value in zip(("value", "low", "high"), values, strict=True):
             if metric in stated:
                 yield _same(f"{name}: {metric}, {part}", stated[metric][part], value, INVERTED)
-    yield from _per_class(name, stated, gold, predicted, classes)
+    yield from _per_class(name, stated, rows, predicted, classes)
+
+
+def _effective(groups: Codes) -> float:
+    sizes = [int((groups == each).sum()) for each in set(groups.tolist())]
+    return sum(sizes) ** 2 / sum(size**2 for size in sizes)
 
 
 def _per_class(
-    name: str, stated: Json, gold: Codes, predicted: Codes, classes: Sequence[str] | None
+    name: str, stated: Json, rows: _Rows, predicted: Codes, classes: Sequence[str] | None
 ) -> Iterator[Check]:
+    gold = rows.gold
     code = {label: place for place, label in enumerate(classes or [])}
     for entry in stated.get("per_class", []):
         k = code[entry["label"]]
@@ -300,9 +306,10 @@ def _per_class(
         title = f"{name}: class {entry['label']}"
         yield _same(f"{title}, n", entry["n"], n)
         yield _same(f"{title}, F1", entry["f1"], 2 * hits / max(n + claimed, 1))
-        for part, whole in (("precision", claimed), ("recall", n)):
+        for part, whole, where in (("precision", claimed, predicted == k), ("recall", n, gold == k)):
             if whole and entry.get(part) is not None:
-                low, high = wilson(hits, whole, 0.95)
+                worth = whole if rows.groups is None else _effective(rows.groups[where])
+                low, high = wilson(worth * hits / whole, worth, 0.95)
                 for end, value in (("value", hits / whole), ("low", low), ("high", high)):
                     yield _same(f"{title}, {part}, {end}", entry[part][end], value, INVERTED)
     for entry in stated.get("confusions", []):

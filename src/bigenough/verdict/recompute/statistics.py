@@ -45,8 +45,8 @@ def metric_value(metric: str, gold: Codes, predicted: Codes, weights: Floats | N
     return float((2 * hits[there] / (in_gold[there] + claimed[there])).mean())
 
 
-def wilson(hits: int, n: int, confidence: float) -> Pair:
-    """The two proportions whose score test just keeps ``hits`` of n."""
+def wilson(hits: float, n: float, confidence: float) -> Pair:
+    """The two proportions whose score test just keeps ``hits`` of n; both may be fractions."""
     z = normal.inv_cdf((1 + confidence) / 2)
     share = hits / n
     low = bisect(lambda p: abs(share - p) <= z * math.sqrt(p * (1 - p) / n), 0.0, share) if hits else 0.0
