@@ -176,20 +176,27 @@ def test_what_is_no_probability_is_a_failed_trial(bench, probability):
         run(Liar(0.5), bench)
 
 
+class AlwaysWhite(Oracle):
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
+        return np.tile([0.0, 0.0, 1.0], (len(texts), 1))
+
+
 class Twins(OracleRung):
-    """Two settings: ``hits`` of 300 rows right each, one more or less sure of the rows that are right."""
+    """Hopeless first settings, and two others: ``hits`` of 300 rows right each, one surer of its errors."""
 
     def __init__(self, first: tuple[int, float], second: tuple[int, float]) -> None:
         super().__init__()
         self.twins = {"a": first, "b": second}
 
     def first_settings(self, examples: Examples, n_classes: int) -> dict[str, Any]:
-        return {"which": "a"}
+        return {"which": "hopeless"}
 
     def suggest(self, trial: Any, examples: Examples, n_classes: int) -> dict[str, Any]:
-        return {"which": trial.suggest_categorical("which", ["a", "b"])}
+        return {"which": trial.suggest_categorical("which", ["hopeless", "a", "b"])}
 
     def fit(self, examples: Examples, n_classes: int, settings: Mapping[str, Any], bench: Workbench) -> Any:
+        if settings["which"] == "hopeless":
+            return AlwaysWhite(1, 1)
         hits, doubt = self.twins[settings["which"]]
 
         class Twin(Oracle):
@@ -210,7 +217,6 @@ class Twins(OracleRung):
         ((200, 0.9), (200, 0.4), "b"),  # equal scores: the one that doubts where it is wrong
         ((201, 0.9), (200, 0.4), "b"),  # one row more is no difference
         ((240, 0.9), (200, 0.4), "a"),  # forty rows more are one
-        ((200, 0.4), (200, 0.4), "a"),  # no difference at all: the first
         ((200, 0.4), (199, 0.9), "a"),
     ],
 )
@@ -229,6 +235,8 @@ def test_log_loss_counts_rows_or_classes_as_the_metric_does(bench, metric, chose
 
     class Leaning(Twins):
         def fit(self, examples: Examples, n_classes: int, settings: Mapping[str, Any], bench: Workbench) -> Any:
+            if settings["which"] == "hopeless":
+                return AlwaysWhite(1, 1)
             knowing = "red" if settings["which"] == "a" else "green"
 
             class Lean(Oracle):
@@ -241,9 +249,18 @@ def test_log_loss_counts_rows_or_classes_as_the_metric_does(bench, metric, chose
 
             return Lean(1, 1)
 
-    found = search(Leaning((1, 1), (1, 1)), coloured(60), select, 3, metric, trials=4, minutes=1, bench=bench)
-    assert len({trial.score for trial in found.trials}) == 1
+    found = search(Leaning((1, 1), (1, 1)), coloured(60), select, 3, metric, trials=8, minutes=1, bench=bench)
+    assert len({trial.score for trial in found.trials[1:]}) == 1
     assert found.settings == {"which": chosen}
+
+
+@pytest.mark.parametrize(("first", "second", "chosen"), [(200, 201, "a"), (200, 240, "b"), (200, 150, "a")])
+def test_first_settings_stay_unless_others_are_told_apart_from_them(bench, first, second, chosen):
+    class StartsWithA(Twins):
+        def first_settings(self, examples: Examples, n_classes: int) -> dict[str, Any]:
+            return {"which": "a"}
+
+    assert run(StartsWithA((first, 0.9), (second, 0.4)), bench).settings == {"which": chosen}
 
 
 def test_finished_fits_are_not_done_again(bench, tmp_path: Path):

@@ -164,10 +164,10 @@ def search(
 ) -> SearchResult:
     """Try settings of a rung: its first ones, then what a seeded tree-structured Parzen estimator suggests.
 
-    Bergstra et al. 2011, as in optuna. Chosen is the trial with the lowest log loss among those whose score is within
-    one standard error of the highest (of the paired difference, from the rows on which the two disagree): a select
-    split of some hundred rows cannot tell such trials apart by their score, and the log loss uses more of what it
-    holds. Ties go to what was tried first.
+    Bergstra et al. 2011, as in optuna. Trials whose score is within one standard error of the highest (of the paired
+    difference, from the rows on which the two disagree) count as equal: a select split of some hundred rows cannot tell
+    them apart. If the first settings are among them they stay, since they are good on most tasks; else the one with the
+    lowest log loss is chosen, which uses more of what select holds. Ties go to what was tried first.
 
     A trial that raises is recorded with its reason, and the search goes on. A rung
     without anything to search gets one trial. Fits found in ``memory`` are not done again and count with the seconds
@@ -197,6 +197,7 @@ def search(
     work = _Trials(rung, select, n_classes, metric, bench, memory or FitMemory(), clock)
     records: list[TrialRecord] = []
     front: list[_Tried] = []
+    first: _Tried | None = None
     suggestions = _Suggestions(rung, fit, n_classes, bench.seed)
     for settings in suggestions.upto(trials):
         bench.say(f"trial {len(records) + 1} of {trials}", TRIALS_SHARE * len(records) / trials)
@@ -210,12 +211,16 @@ def search(
         else:
             records.append(tried.record)
             front = _not_beaten([*front, tried])
+            first = tried if len(records) == 1 else first
         suggestions.tell(records[-1].score)
         if sum(record.seconds for record in records) >= 60 * minutes:
             break
     if not front:
         raise RungFailed(f"The rung {rung.name!r} failed with all {len(records)} settings. First: {records[0].failure}")
-    chosen = _chosen(front, select.labels, _row_weights(metric, select.labels))
+    weights = _row_weights(metric, select.labels)
+    chosen = _chosen(front, select.labels, weights)
+    if first is not None and _as_good(first, front[0], select.labels, weights):
+        chosen = first
     seconds = sum(record.seconds for record in records)
     probability = chosen.fitted.probability
     return SearchResult(chosen.record.settings, chosen.score, chosen.log_loss, tuple(records), probability, seconds)
@@ -280,13 +285,13 @@ def _chosen(front: Sequence[_Tried], gold: NDArray[np.int64], weights: NDArray[n
 
     The error is that of a weighted difference of hits, which for macro F1 stands in for its own.
     """
-    best = front[0].fitted.probability.argmax(axis=1) == gold
-    tied = front[0]
-    for one in front[1:]:
-        disagree = (one.fitted.probability.argmax(axis=1) == gold) != best
-        if front[0].score - one.score <= np.sqrt(np.sum(weights[disagree] ** 2)) + 1e-12:
-            tied = one
-    return tied
+    return [one for one in front if _as_good(one, front[0], gold, weights)][-1]
+
+
+def _as_good(one: _Tried, best: _Tried, gold: NDArray[np.int64], weights: NDArray[np.float64]) -> bool:
+    right, best_right = (each.fitted.probability.argmax(axis=1) == gold for each in (one, best))
+    error = np.sqrt(np.sum(weights[right != best_right] ** 2))
+    return bool(best.score - one.score <= error + 1e-12)
 
 
 class _Suggestions:
