@@ -172,10 +172,10 @@ class _Run:
 
     @cached_property
     def bench(self) -> Workbench:
-        offline = self.options.offline or os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on")
         home = os.environ.get("BIGENOUGH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "bigenough"
         return Workbench(
-            seed=self.options.seed, threads=self.threads, cache=Path(home).expanduser(), offline=offline,
+            seed=self.options.seed, threads=self.threads, cache=Path(home).expanduser(),
+            offline=self.options.offline,
             say=self.progress.say,
         )  # fmt: skip
 

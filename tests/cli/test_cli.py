@@ -101,5 +101,12 @@ def test_power_says_when_no_number_of_rows_will_do(run_cli):
     assert "Not even ten million" in run.stdout
 
 
+def test_power_table_holds_the_figure_of_the_sentence(run_cli):
+    run = run_cli("power", "--margin", "2", "--discordance", "10", "--table")
+    first, *_, row, _, _ = run.stdout.splitlines()
+    assert first.split()[0] in row.split()
+    assert row.split()[0] == "2"
+
+
 def test_version(run_cli):
     assert run_cli("--version").stdout.startswith("bigenough ")

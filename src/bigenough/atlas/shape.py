@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A transformer's shape, and the parameters that it makes.
 
-Counted as the tensors that a checkpoint holds: every matrix, bias and norm. Vaswani et al. 2017 for the blocks; Ainslie et al.
-2023 (arXiv:2305.13245) for grouped queries; DeepSeek-AI 2024 (arXiv:2405.04434, section 2.1) for latent attention; Jiang et
-al. 2024 (arXiv:2401.04088) for experts.
+Counted as the tensors that a checkpoint holds: every matrix, bias and norm. Vaswani et al. 2017 for the blocks;
+Ainslie et al. 2023 (arXiv:2305.13245) for grouped queries; DeepSeek-AI 2024 (arXiv:2405.04434, section 2.1) for latent
+attention; Jiang et al. 2024 (arXiv:2401.04088) for experts.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class Shape:
 
     Attributes:
         layers: all blocks; of an encoder-decoder, those of both halves.
-        hidden, heads, kv_heads, head_dim, ffn, vocab: as usual; ``kv_heads`` and ``head_dim`` follow from the others when 0.
+        hidden, heads, kv_heads, head_dim, ffn, vocab: as usual; ``kv_heads`` and ``head_dim`` follow from the others
+            when 0.
         kind: what the blocks see.
         decoder_layers: of an encoder-decoder, the blocks with attention to the encoder.
         context: the longest sequence that the model was made for; 0 when unknown.
@@ -93,7 +94,9 @@ class Shape:
         qk_norm: queries and keys are normed per head, by one vector of ``head_dim`` each.
         positions, token_types: rows of learned tables.
         pooler: a square matrix with bias on top.
+        output_head: whether a matrix to the vocabulary belongs to the model at all.
         relative_buckets: rows of a table of relative positions, one a half.
+        relative_matrix: a matrix for relative positions in every layer, as in Transformer-XL.
         extra: parameters that the shape does not express, such as a vision encoder.
 
     Example:
@@ -130,6 +133,7 @@ class Shape:
     pooler: bool = False
     output_head: bool = True
     relative_buckets: int = 0
+    relative_matrix: bool = False
     extra: int = 0
     experts: Experts | None = None
     latent: Latent | None = None
@@ -146,15 +150,20 @@ class Shape:
         if not self.head_dim:
             if self.hidden % self.heads:
                 raise BadOption(
-                    f"{self.heads} heads do not divide a hidden size of {self.hidden}. Give head_dim, or correct one of the two."
+                    f"{self.heads} heads do not divide a hidden size of {self.hidden}. Give "
+                    f"head_dim, or correct one of the two."
                 )
             object.__setattr__(self, "head_dim", self.hidden // self.heads)
         if not self.kv_heads:
             object.__setattr__(self, "kv_heads", self.heads)
         if self.heads % self.kv_heads:
-            raise BadOption(f"{self.kv_heads} key-value heads do not divide {self.heads} heads: each serves as many queries.")
+            raise BadOption(
+                f"{self.kv_heads} key-value heads do not divide {self.heads} heads: each serves as many queries."
+            )
         if self.decoder_layers > self.layers:
-            raise BadOption(f"{self.decoder_layers} decoder layers of {self.layers} in all: the whole is less than its part.")
+            raise BadOption(
+                f"{self.decoder_layers} decoder layers of {self.layers} in all: the whole is less than its part."
+            )
         if self.global_every and not self.window:
             raise BadOption(f"global_every={self.global_every} means nothing without a window.")
 
@@ -209,7 +218,8 @@ def parameters(shape: Shape) -> ParameterCount:
     tables = (shape.vocab + shape.positions + shape.token_types) * shape.hidden
     head = 0 if shape.tied or not shape.output_head else shape.vocab * shape.hidden
     rest = (
-        (2 if shape.kind == "encoder-decoder" else 1) * (_norm(shape) * shape.final_norm + shape.relative_buckets * shape.heads)
+        (2 if shape.kind == "encoder-decoder" else 1)
+        * (_norm(shape) * shape.final_norm + shape.relative_buckets * shape.heads)
         + _norm(shape) * shape.embedding_norm
         + shape.vocab * shape.head_bias
         + (shape.hidden + 1) * shape.hidden * shape.pooler
@@ -228,7 +238,7 @@ def _attention(shape: Shape) -> int:
     if shape.latent:
         return _latent_attention(hidden, heads, shape.latent)
     queries, keys = heads * width, shape.kv_heads * width
-    matrices = hidden * (2 * queries + 2 * keys)
+    matrices = hidden * ((2 + shape.relative_matrix) * queries + 2 * keys)
     biases = shape.qkv_bias * (queries + 2 * keys) + shape.out_bias * hidden
     return matrices + biases + shape.qk_norm * 2 * width
 

@@ -10,6 +10,9 @@ import typer
 
 __all__ = ["power_command"]
 
+MARGINS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+DISCORDANCES = (3.0, 5.0, 10.0, 15.0, 20.0)
+
 
 def power_command(
     margin: Annotated[float, typer.Option(help="How many points worse still counts as good enough.")] = 1.5,
@@ -23,6 +26,7 @@ def power_command(
     difference: Annotated[float, typer.Option(help="True difference in points, candidate minus reference.")] = 0.0,
     power: Annotated[float, typer.Option(help="Wanted chance of a proof when the candidate deserves it.")] = 0.8,
     alpha: Annotated[float, typer.Option(help="Promised chance of a false proof.")] = 0.05,
+    table: Annotated[bool, typer.Option("--table", help="Print rows needed over margins and discordances.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how many certify rows a proof of "not worse by more than the margin" needs."""
@@ -40,7 +44,23 @@ def power_command(
         facts["chance_of_proof"] = chance(rows, margin / 100, discordance / 100, **shape)
         least = smallest_margin(rows, discordance / 100, power=power, **shape)
         facts["smallest_margin_points"] = None if least is None else 100 * least
+    if table:
+        facts["table"] = _table(alpha, power)
     typer.echo(json.dumps(facts, indent=2) if as_json else _sentence(facts))
+
+
+def _table(alpha: float, power: float) -> list[dict[str, float | None]]:
+    from bigenough.verdict.power import power_table
+
+    rows = power_table([each / 100 for each in MARGINS], [each / 100 for each in DISCORDANCES], alpha, power)
+    return [
+        {
+            "margin_points": 100 * row.margin,
+            "discordance_percent": 100 * row.discordance,
+            "certify_rows_needed": row.rows,
+        }
+        for row in rows
+    ]
 
 
 def _sentence(facts: dict[str, Any]) -> str:
@@ -59,4 +79,13 @@ def _sentence(facts: dict[str, Any]) -> str:
                 f"The smallest margin they prove with a chance of {facts['power']:.0%}: "
                 f"{facts['smallest_margin_points']:.2f} points."
             )
+    if "table" in facts:
+        lines += ["", "Certify rows needed if the two are truly equal, by margin (points) and discordance (%):"]
+        lines.append("margin".ljust(8) + "".join(f"{each:>10g} %" for each in DISCORDANCES))
+        for margin in MARGINS:
+            cells = [each for each in facts["table"] if round(each["margin_points"], 6) == margin]
+            told = [
+                "> 10 million" if c["certify_rows_needed"] is None else f"{c['certify_rows_needed']:,}" for c in cells
+            ]
+            lines.append(f"{margin:<8g}" + "".join(f"{each:>12}" for each in told))
     return "\n".join(lines)

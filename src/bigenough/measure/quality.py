@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a classifier errs: counts of gold against predicted, as pure functions of codes.
-
-Only counts and plain ratios are made here. Intervals on them are the verdict's.
-"""
+"""Where a classifier errs: which class it takes for which, and in which rows, as a pure function of codes."""
 
 from __future__ import annotations
 
@@ -13,36 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ClassCounts", "Confusion", "confusion_counts", "per_class", "top_confusions"]
+__all__ = ["Confusion", "top_confusions"]
 
 Codes = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ClassCounts:
-    """How one class fared.
-
-    Attributes:
-        label: the class.
-        n: rows whose gold label it is.
-        claimed: rows it was predicted for.
-        hits: rows that are both.
-        precision: hits / claimed; None when it was never predicted.
-        recall: hits / n; None when gold does not hold it.
-        f1: 2 hits / (n + claimed); 0 when both are 0.
-    """
-
-    label: str
-    n: int
-    claimed: int
-    hits: int
-    precision: float | None
-    recall: float | None
-    f1: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The counts as plain JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -57,40 +27,6 @@ class Confusion:
     def to_json(self) -> dict[str, Any]:
         """The confusion as plain JSON values."""
         return {**asdict(self), "rows": list(self.rows)}
-
-
-def confusion_counts(gold: Codes, predicted: Codes, n_classes: int) -> NDArray[np.int64]:
-    """The (n_classes, n_classes) table of row counts by gold (down) and predicted (across).
-
-    >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
-    [[1, 1], [0, 1]]
-    """
-    if len(gold) != len(predicted):
-        raise ValueError(f"gold has {len(gold)} rows and predicted {len(predicted)}; they must be the same rows.")
-    cells = np.bincount(gold * n_classes + predicted, minlength=n_classes * n_classes)
-    return cells.reshape(n_classes, n_classes)
-
-
-def per_class(gold: Codes, predicted: Codes, classes: Sequence[str]) -> tuple[ClassCounts, ...]:
-    """Each class's counts, in the order of ``classes``.
-
-    >>> per_class(np.array([0, 0, 1]), np.array([0, 1, 1]), ["no", "yes"])[1].precision
-    0.5
-    """
-    table = confusion_counts(gold, predicted, len(classes))
-    support, claimed, hits = table.sum(axis=1).tolist(), table.sum(axis=0).tolist(), table.diagonal().tolist()
-    return tuple(
-        ClassCounts(
-            label=label,
-            n=n,
-            claimed=c,
-            hits=h,
-            precision=h / c if c else None,
-            recall=h / n if n else None,
-            f1=2 * h / (n + c) if n + c else 0.0,
-        )
-        for label, n, c, h in zip(classes, support, claimed, hits, strict=True)
-    )
 
 
 def top_confusions(

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures that carry a range, a unit and their own derivation through arithmetic.
 
-A ``Range`` is a low, a middle and a high value. Adding and multiplying them is interval arithmetic (Moore 1966): the result
-holds every value that the operands allow, taken as independent, so it is an outer bound when one figure enters twice. The
-middle is the operation on the middles. Each result remembers what it was made from: a graph of named formulas, after the
-impact models of EcoLogits, which ``explain`` prints line by line.
+A ``Range`` is a low, a middle and a high value. Adding and multiplying them is interval arithmetic (Moore 1966): the
+result holds every value that the operands allow, taken as independent, so it is an outer bound when one figure enters
+twice. The middle is the operation on the middles. Each result remembers what it was made from: a graph of named
+formulas, after the impact models of EcoLogits, which ``explain`` prints line by line.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class Range:
         if not all(math.isfinite(value) for value in (self.low, self.mid, self.high)):
             raise ValueError(f"A range is finite. Got {self.low!r}, {self.mid!r}, {self.high!r} {self.unit}.")
         if not self.low <= self.mid <= self.high:
-            raise ValueError(f"A range rises: low, mid, high. Got {self.low!r}, {self.mid!r}, {self.high!r} {self.unit}.")
+            raise ValueError(
+                f"A range rises: low, mid, high. Got {self.low!r}, {self.mid!r}, {self.high!r} {self.unit}."
+            )
 
     def to(self, wanted: str) -> Range:
         """The same figure in another unit; raises ``UnitMismatch`` when that measures something else."""
@@ -96,13 +98,17 @@ class Range:
         if not isinstance(other, Range):
             other = exact(other, "", "", "a number")
         if other.low <= 0 <= other.high:
-            raise ZeroDivisionError(f"{other.name or 'The divisor'} may be zero: [{other.low!r}, {other.high!r}] {other.unit}.")
+            raise ZeroDivisionError(
+                f"{other.name or 'The divisor'} may be zero: [{other.low!r}, {other.high!r}] {other.unit}."
+            )
         ours, theirs = unit(self.unit), unit(other.unit)
         return self._combined(other, lambda a, b: a * ours.size / (b * theirs.size), _joined(self.unit, other.unit, -1))
 
     def __pow__(self, power: float) -> Range:
         if unit(self.unit).powers:
-            raise UnitMismatch(f"Only a plain number is raised to a power. Got {self.name or 'a figure'} in {self.unit!r}.")
+            raise UnitMismatch(
+                f"Only a plain number is raised to a power. Got {self.name or 'a figure'} in {self.unit!r}."
+            )
         if self.low < 0:
             raise ValueError(f"Only a range of values >= 0 is raised to a power. Got low={self.low!r}.")
         plain = self.to("")
@@ -140,9 +146,15 @@ def exact(value: float, unit: str, name: str, source: str, *, provenance: Proven
 
 
 def between(
-    low: float, high: float, unit: str, name: str, source: str,
-    *, mid: float | None = None, provenance: Provenance = "published",
-) -> Range:  # fmt: skip
+    low: float,
+    high: float,
+    unit: str,
+    name: str,
+    source: str,
+    *,
+    mid: float | None = None,
+    provenance: Provenance = "published",
+) -> Range:
     """A figure between bounds; its middle is the geometric mean unless given, since such bounds are usually factors.
 
     >>> between(1, 64, "", "batch", "an example").mid

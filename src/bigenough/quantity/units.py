@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The units that the planner knows, and what it refuses to add.
 
-A unit is a product and quotient of the names below: ``GB/s``, ``FLOP/param/token``, ``device*h``. Two kinds of thing are
-kept apart even where physics would not: a GB (10^9 bytes) is not a GiB (2^30), a token is not a parameter.
+A unit is a product and quotient of the names below: ``GB/s``, ``FLOP/param/token``, ``device*h``. Two kinds of thing
+are kept apart even where physics would not: a GB (10^9 bytes) is not a GiB (2^30), a token is not a parameter.
 """
 
 from __future__ import annotations

@@ -238,10 +238,20 @@ def make_candidate(
                 "fit_seconds": fit_seconds,
                 "search_seconds": found.seconds,
                 "curve_seconds": curve_seconds,
-                "energy": dict(reading.to_json()),
+                "energy": _energy(reading, memory.reused),
             },
         )
     return Candidate(folder)
+
+
+def _energy(reading: Reading, reused: int) -> dict[str, Any]:
+    """The reading, which says so when fits of an earlier run of the same study are missing from it."""
+    energy = dict(reading.to_json())
+    if reused:
+        for name in ("wh", "co2e_g"):
+            missing = f"; without {reused} fits that an earlier run of this study made before it was stopped"
+            energy[name] = {**energy[name], "source": energy[name]["source"] + missing}
+    return energy
 
 
 def _joined(fit: Examples, select: Examples) -> Examples:

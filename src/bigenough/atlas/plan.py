@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole plan of what serving a model takes, section by section."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bigenough.atlas import compute, energy, memory, money, optimal, speed, tiers, users
+from bigenough.atlas.facts import grid as grid_of
+from bigenough.atlas.facts import prices
+from bigenough.atlas.fit import Fit, devices_needed, fit, serving_memory
+from bigenough.atlas.precision import precision
+from bigenough.atlas.shape import parameters
+from bigenough.atlas.sizing import Copy, size_pool
+from bigenough.atlas.subject import Hardware, Subject
+from bigenough.errors import BadOption
+from bigenough.quantity.range import Range, between, exact
+
+__all__ = ["Line", "Plan", "Section", "called", "optimality", "rent_price", "serving_plan"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure, or one answer in words, and what to know about it."""
+
+    label: str
+    figure: Range | str
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as plain JSON values."""
+        told = self.figure if isinstance(self.figure, str) else self.figure.to_json()
+        return {"label": self.label, "figure": told, "note": self.note}
+
+
+@dataclass(frozen=True)
+class Section:
+    """Lines that belong together."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a model takes.
+
+    Attributes:
+        title: what was asked.
+        sections: the figures.
+        assumptions: what was taken for granted, to be read.
+    """
+
+    title: str
+    sections: tuple[Section, ...]
+    assumptions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        sections = [{"title": one.title, "lines": [line.to_json() for line in one.lines]} for one in self.sections]
+        return {"format": 1, "title": self.title, "sections": sections, "assumptions": list(self.assumptions)}
+
+
+def serving_plan(
+    model: Subject,
+    on: Hardware,
+    *,
+    how: str = "bf16",
+    context: int = 0,
+    sequences: int = 1,
+    load: users.Load | None = None,
+    grid: str = "world",
+    pue: float = 1.3,
+    device: speed.Device | None = None,
+    writing: Range | None = None,
+) -> Plan:
+    """What serving a model on some devices takes: memory, fit, speed, devices for users, money, energy.
+
+    Args:
+        model: see ``subject``.
+        on: see ``hardware``.
+        how: precision of the weights.
+        context: tokens of one sequence; the model's own limit up to 8,192, or 2,048 when unknown, if 0.
+        sequences: written side by side.
+        load: what users do, to size a pool.
+        grid: a country, or ``world``.
+        pue: of the room.
+        device: a measured device, in place of the data sheet's.
+        writing: tokens per second of one user by a probe of the runtime, in place of the roofline.
+    """
+    shape = model.shape
+    length = context or (min(shape.context, 8192) if shape and shape.context else 2048)
+    _check_context(model, length)
+    if not compute.works_on_tokens(model.architecture):
+        return _by_memory(model, on, how)
+    parts = serving_memory(model.params, how, shape, devices=on.devices, context=length, sequences=sequences)
+    room = fit(parts, on.box)
+    needed = devices_needed(model.params, how, shape, on.memory_gb, context=length, sequences=sequences)
+    sections = [_size(model, how, length), _memory(parts, room, needed, on)]
+    holding = on.devices if room.fits else needed
+    runs_on = device or (on.device(holding) if holding else None)
+    if shape is not None and shape.kind == "encoder":
+        sections.append(Section("Speed", (Line("writing", "does not write: an encoder reads a text once"),)))
+    elif writing is not None:
+        line = Line("writing, one user", writing, "carried over from the probe")
+        sections.append(Section("Speed", (line,)))
+    elif runs_on is None or holding is None or needed is None:
+        told = "unknown: the bandwidth of the device is not known; see --calibrate"
+        sections.append(Section("Speed", (Line("writing", told),)))
+    else:
+        sections.append(_speed(Copy.of(model, how, runs_on), length, sequences))
+        if load is not None:
+            sections.append(_users(model, how, on, needed, load))
+        sections += _bargains(model, on, holding)
+        sections.append(_cost_of_writing(model, how, on, holding, grid, pue))
+    if model.tokens:
+        sections.append(optimality(model.active, model.tokens))
+    return Plan(f"{model.name} on {called(on)}", tuple(sections), _assumptions(how, length, sequences, load))
+
+
+def _by_memory(model: Subject, on: Hardware, how: str) -> Plan:
+    """The plan of a model that no token passes through: weights and runtime, and no speed."""
+    parts = serving_memory(model.params, how, None, devices=on.devices)
+    held = (parts[0], parts[-1])
+    needed = math.ceil(parts[0].mid / max(on.memory_gb - parts[-1].mid / on.devices, 1e-9))
+    sections = (
+        Section(
+            "Size",
+            (
+                Line("parameters", exact(model.params, "param", "parameters", model.source)),
+                Line(
+                    "tier by count",
+                    str(tiers.tier_by_count(model.params)),
+                    "sizes of such models compare with no other",
+                ),
+            ),
+        ),
+        _memory(held, fit(held, on.box), needed if on.memory_gb > parts[-1].mid / on.devices else None, on),
+        Section("Speed", (Line("speed", f"not planned: {model.architecture} does not work through tokens"),)),
+    )
+    return Plan(f"{model.name} on {called(on)}", sections, ("Planned by memory alone.", "GB are 10^9 bytes."))
+
+
+def _size(model: Subject, how: str, context: int) -> Section:
+    total = exact(model.params, "param", "parameters", model.source)
+    one = tiers.tier_by_fit(model.params, model.shape, how=how, context=context)
+    lines = [Line("parameters", total)]
+    if model.active != model.params:
+        lines.append(Line("active for a token", exact(model.active, "param", "active parameters", model.source)))
+    if model.shape:
+        shape = model.shape
+        counted = parameters(shape).total
+        told = (
+            f"{shape.layers} layers, hidden {shape.hidden}, {shape.heads} heads "
+            f"({shape.attention}), {shape.vocab:,} tokens; counted {counted:,}"
+        )
+        lines.append(Line("shape", told))
+    lines.append(Line("tier by count", str(tiers.tier_by_count(model.params))))
+    lines.append(
+        Line("tier by fit", f"on one 80 GB accelerator: {one.answer}", f"{how}, {context:,} tokens, one sequence")
+    )
+    return Section("Size", tuple(lines))
+
+
+def _memory(parts: Sequence[Range], room: Fit, needed: int | None, on: Hardware) -> Section:
+    lines = [Line(part.name, part) for part in parts]
+    lines += [Line("needed", room.need), Line("there is", room.room), Line("fits", room.answer)]
+    told = "none: the runtime alone fills a device" if needed is None else f"{needed:,} of {on.memory_gb:g} GB"
+    lines.append(Line("fewest devices", told))
+    return Section("Memory", tuple(lines))
+
+
+def _speed(copy: Copy, context: int, sequences: int) -> Section:
+    writing = copy.writing(context, sequences)
+    whole = (copy.device.bandwidth * float(copy.device.devices)).to("GB/s")
+    lines = [
+        Line("writing, one user", writing.each, f"at {context:,} tokens of context; held up by {writing.bound_by}"),
+        Line("bandwidth bound", speed.bandwidth_bound(copy.weights, whole), "never faster than this"),
+    ]
+    if copy.device.peak is None:
+        lines.append(Line("time to the first token", "unknown: the arithmetic of the device is not known"))
+    else:
+        prompt = min(context, 1000)
+        lines.append(Line("time to the first token", copy.reading(prompt), f"prompt of {prompt:,} tokens"))
+    if sequences > 1:
+        lines.insert(1, Line("writing, all together", writing.together, f"{sequences} side by side"))
+    return Section("Speed", tuple(lines))
+
+
+def _users(model: Subject, how: str, on: Hardware, fewest: int, load: users.Load) -> Section:
+    if not on.peak_tflops:
+        return Section("Users", (Line("devices", "unknown: the arithmetic of the device is not known"),))
+    sized = size_pool(model, how, on, fewest, load)
+    if sized is None:
+        told = (
+            f"not with {on.name}: one user alone gets fewer than {load.tokens_per_s:g} tokens a second on "
+            f"up to {8 * fewest} of them, or nothing is left for a cache"
+        )
+        return Section("Users", (Line("devices", told),))
+    pool, service, devices = sized
+    return Section(
+        "Users",
+        (
+            Line("users", f"{load.users:,}"),
+            Line("time of a request", service),
+            Line("requests in flight", pool.in_flight, "95th percentile"),
+            Line("side by side on one copy", f"{pool.sequences}"),
+            Line("copies", pool.replicas, f"{devices} device{'s' if devices > 1 else ''} each"),
+            Line("devices", pool.devices, pool.assumption),
+        ),
+    )
+
+
+def _bargains(model: Subject, on: Hardware, holding: int) -> list[Section]:
+    """Buying, renting and asking an endpoint side by side, as far as the atlas has dated prices."""
+    lines: list[Line] = []
+    rented = rent_price(on)
+    bought = prices(item=on.chip.name, kind="buy") if on.chip else ()
+    if bought:
+        newest = max(bought, key=lambda one: one.date)
+        watts = on.chip.tdp_w if on.chip and on.chip.tdp_w else 400.0
+        owned = money.owned_hour(newest.usd, money.Ownership(watts=watts))
+        lines.append(Line("buy", money.capital(holding, newest.usd), f"{newest.provider} {newest.date}"))
+        lines.append(Line("a useful hour of an owned device", owned, "over 4 years at 60 % busy"))
+        if rented is not None:
+            lines.append(Line("a rented hour", rented, rented.source))
+            saved = 8760 * (rented.mid - watts / 1000 * 1.3 * 0.15)
+            if saved > 0:
+                lines.append(
+                    Line("buying pays after", money.break_even(newest.usd, saved), "against renting always on")
+                )
+    asked = prices(item=model.name, kind="api-out")
+    if asked:
+        newest = max(asked, key=lambda one: one.date)
+        endpoint = exact(newest.usd / 1e6, "USD/token", "price of a token", f"{newest.provider} {newest.date}")
+        lines.append(
+            Line("an endpoint, a million tokens out", f"{newest.usd:g} USD", f"{newest.provider} {newest.date}")
+        )
+        if rented is not None:
+            yearly = rented * exact(holding * 8760, "device*h", "device-hours of a year", "always on")
+            equal = (yearly / endpoint).named(
+                "tokens a year", "rent of a year / price of a token", "arithmetic", unit="token"
+            )
+            lines.append(Line("renting pays from, a year", equal, "tokens out; what enters is not counted"))
+    return [Section("Buy, rent or ask", tuple(lines))] if lines else []
+
+
+def _cost_of_writing(model: Subject, how: str, on: Hardware, holding: int, grid: str, pue: float) -> Section:
+    held = memory.weights(model.active, precision(how))
+    lines: list[Line] = []
+    if on.bandwidth_gb_s and on.chip and on.chip.tdp_w:
+        bandwidth = exact(on.bandwidth_gb_s, "GB/s", f"bandwidth of {on.name}", on.source)
+        one = energy.energy_per_token(held, bandwidth, on.chip.tdp_w, pue=pue)
+        facts = grid_of(grid)
+        million = (exact(1e6, "token", "a million tokens", "unit") * one).named(
+            "energy of a million tokens", "10^6 × one", "arithmetic", unit="kWh"
+        )
+        intensity = exact(facts.kg_per_kwh, "kgCO2e/kWh", f"grid of {facts.country}, {facts.year}", facts.source)
+        emitted = energy.carbon(million, intensity).to("kgCO2e")
+        lines += [
+            Line("energy of a million tokens", million, "1 to 64 users at once"),
+            Line("emissions", emitted, facts.country),
+        ]
+    price = rent_price(on)
+    if price is not None:
+        yearly = money.rent(exact(holding * 8760, "device*h", "device-hours of a year", "always on"), price)
+        lines.append(
+            Line(
+                "rent, always on",
+                (yearly / exact(1, "year", "", "one")).named(
+                    "rent of a year", yearly.formula, price.source, unit="USD/year"
+                ),
+            )
+        )
+    else:
+        lines.append(Line("rent", "unknown: no dated price of this device in the atlas"))
+    return Section("Energy and money of serving", tuple(lines))
+
+
+def rent_price(on: Hardware) -> Range | None:
+    """The rent of a device: what its newest prices in the atlas span; ``None`` when there is none."""
+    if on.chip is None:
+        return None
+    found = [one for one in prices(item=on.chip.name, kind="rent") if one.per == "device*h"]
+    if not found:
+        return None
+    newest = max(one.date for one in found)[:4]
+    recent = [one for one in found if one.date[:4] == newest]
+    values = [one.usd for one in recent]
+    source = "; ".join(f"{one.provider} {one.date}" for one in recent)
+    return between(min(values), max(values), "USD/device/h", f"price of {on.chip.name}", source)
+
+
+def optimality(active: float, tokens: float) -> Section:
+    """Whether some tokens were a good use of the budget."""
+    factor = optimal.training_factor(active, tokens)
+    size, best = optimal.budget_optimum(6 * active * tokens)
+    return Section(
+        "Use of the training budget",
+        (
+            Line("tokens over the optimum", factor, optimal.verdict(active, tokens)),
+            Line("the same budget at its best", size),
+            Line("with", best),
+        ),
+    )
+
+
+def _assumptions(how: str, context: int, sequences: int, load: users.Load | None) -> tuple[str, ...]:
+    told = [
+        f"Weights {how}, cache 16-bit, {context:,} tokens of context, {sequences} "
+        f"sequence{'s' if sequences > 1 else ''}.",
+        "Ranges span runtimes and devices; memory counts GB of 10^9 bytes.",
+    ]
+    if load is not None:
+        told.append("Users: see the queueing assumption beside the devices.")
+    return tuple(told)
+
+
+def _check_context(model: Subject, context: int) -> None:
+    limit = model.shape.context if model.shape else 0
+    if limit and context > limit:
+        raise BadOption(f"{model.name} was made for {limit:,} tokens; a context of {context:,} is beyond it.")
+
+
+def called(on: Hardware) -> str:
+    """Devices in words."""
+    return on.name if on.devices == 1 else f"{on.devices} × {on.name}"

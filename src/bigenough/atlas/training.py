@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole plan of what training a model takes, section by section."""
+
+from __future__ import annotations
+
+import math
+
+from bigenough.atlas import compute, energy, memory, money, optimal, time
+from bigenough.atlas.facts import grid as grid_of
+from bigenough.atlas.plan import Line, Plan, Section, called, optimality, rent_price
+from bigenough.atlas.subject import Hardware, Subject
+from bigenough.errors import BadOption
+from bigenough.quantity.range import Range, exact
+
+__all__ = ["training_plan"]
+
+
+def training_plan(
+    model: Subject,
+    tokens: float,
+    on: Hardware,
+    *,
+    method: memory.Method = "full",
+    zero: int = 3,
+    flops: float | None = None,
+    grid: str = "world",
+    pue: float = 1.1,
+    usd_per_hour: float | None = None,
+    served: float | None = None,
+) -> Plan:
+    """What training a model on some tokens takes, and whether that is a good use of them."""
+    if flops is None:
+        work = compute.training_flops(model.active, tokens, shape=model.shape, architecture=model.architecture)
+    else:
+        work = exact(flops, "FLOP", "training operations C", "given").to("EFLOP")
+    if on.chip is None or not on.chip.peak_flops:
+        raise BadOption(f"{on.name}: training is planned on accelerators whose peak is known, such as 8xh100-sxm-80gb.")
+    held = memory.training_memory(
+        model.params,
+        method,
+        shape=model.shape,
+        zero=zero if on.devices > 1 else 0,
+        devices=on.devices,
+        tokens=(model.shape.context or 2048) if model.shape else 0,
+    )
+    share = time.utilisation(on.chip.peak_flops)
+    hours = time.device_hours(work, on.chip.peak_flops, share)
+    used = energy.energy(hours, energy.power(on.chip.tdp_w or 400, on.chip.measured_w), pue)
+    facts = grid_of(grid)
+    intensity = exact(facts.kg_per_kwh, "kgCO2e/kWh", f"grid of {facts.country}, {facts.year}", facts.source)
+    room_each = "fits" if held.mid <= on.memory_gb else "does not fit"
+    sections = [
+        Section(
+            "Work",
+            (
+                Line("training operations", work, "active parameters; high end with recomputation"),
+                Line("petaflop/s-days", f"{compute.petaflop_days(work):,.4g}"),
+            ),
+        ),
+        Section(
+            "Memory of one device",
+            (
+                Line("needed", held, f"{method}{f', ZeRO-{zero}' if on.devices > 1 and method == 'full' else ''}"),
+                Line("there is", f"{on.memory_gb:g} GB: {room_each}"),
+            ),
+        ),
+        Section(
+            "Time",
+            (
+                Line(
+                    "utilisation",
+                    (share * exact(1, "", "", "1")).named("utilisation", share.formula, share.source, unit="%"),
+                ),
+                Line("device-hours", hours),
+                Line("days", time.calendar_days(hours, on.devices), f"on {on.devices}"),
+            ),
+        ),
+        _training_money(hours, on, usd_per_hour),
+        Section(
+            "Energy",
+            (
+                Line("dynamic, with the room", used, f"PUE {pue:g}"),
+                Line("emissions", energy.carbon(used, intensity), facts.country),
+                Line("embodied, apart", energy.embodied(hours)),
+                Line("whole project", energy.development(used), "last run × what other projects took"),
+            ),
+        ),
+        optimality(model.active, tokens),
+    ]
+    if served is not None:
+        sections.append(_lifetime(model.active, tokens, served))
+    assumptions = (
+        "One run that goes well: no restarts, no failed starts; the project lines say what a whole project takes.",
+        _accuracy(),
+        "Emissions are location-based: certificates are not counted.",
+    )
+    return Plan(f"Training {model.name} on {tokens:.3g} tokens on {called(on)}", tuple(sections), assumptions)
+
+
+def _lifetime(active: float, tokens: float, served: float) -> Section:
+    size, needed, saved = optimal.lifetime_optimum(active, tokens, served)
+    return Section(
+        "Over the lifetime",
+        (
+            Line("tokens served", exact(served, "token", "tokens served", "given")),
+            Line("best size for the same loss", size),
+            Line("trained on", needed),
+            Line("operations saved", saved.to("%")),
+        ),
+    )
+
+
+def _training_money(hours: Range, on: Hardware, usd_per_hour: float | None) -> Section:
+    price = exact(usd_per_hour, "USD/device/h", "price", "given") if usd_per_hour else rent_price(on)
+    if price is None:
+        return Section(
+            "Money", (Line("rent", "unknown: no dated price of this device in the atlas; give one with --price"),)
+        )
+    one = money.rent(hours, price)
+    return Section(
+        "Money",
+        (Line("one run, rented", one, price.source), Line("a whole project", money.project(one), "1 to 20 runs")),
+    )
+
+
+def _accuracy() -> str:
+    judged = sorted(one.factor for one in time.leave_one_out())
+    middle, ninth = judged[len(judged) // 2], judged[min(len(judged) - 1, math.ceil(0.9 * len(judged)) - 1)]
+    return (
+        f"Utilisation is learned from {len(judged)} published runs. Each predicted from the "
+        f"others is off by a factor of {middle:.2f} in the "
+        f"middle and of {ninth:.2f} for nine in ten."
+    )

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from bigenough.cli.app import app
+from bigenough.errors import BadOption
+
+RUNNER = CliRunner()
+
+
+def run(*words):
+    return RUNNER.invoke(app, ["plan", *words], catch_exceptions=True)
+
+
+def test_plan_of_a_giant():
+    told = run("gpt-3", "--on", "a100-80gb")
+    assert told.exit_code == 0, told.output
+    assert "349.2 GB" in told.output
+    assert "fewest devices          5 of 80 GB" in told.output
+    assert "undertrained" in told.output
+
+
+def test_every_figure_of_the_json_says_where_it_comes_from():
+    told = run("llama-3.1-70b", "--users", "200", "--context", "8k", "--json")
+    plan = json.loads(told.output)
+    figures = [
+        line["figure"] for section in plan["sections"] for line in section["lines"] if isinstance(line["figure"], dict)
+    ]
+    assert len(figures) > 10
+    assert all(figure["source"] and figure["provenance"] for figure in figures)
+    assert any("Poisson" in line["note"] for section in plan["sections"] for line in section["lines"])
+
+
+def test_explanation_prints_formulas():
+    told = run("7b", "--on", "h100-80gb", "--explain")
+    assert "weights = parameters × bits per weight" in told.output
+    assert "arXiv:2309.06180" in told.output or "parameters" in told.output
+
+
+def test_training_plan():
+    told = run("--train", "7b", "--tokens", "140b", "--on", "64xh100-80gb")
+    assert told.exit_code == 0, told.output
+    for word in ("device-hours", "utilisation", "tCO2e", "published runs", "about optimal"):
+        assert word in told.output
+
+
+def test_buying_renting_and_asking_stand_side_by_side():
+    told = run("llama-3.1-70b", "--on", "2xh100-80gb").output
+    for words in ("buying pays after", "a rented hour", "renting pays from", "an endpoint"):
+        assert words in told
+
+
+def test_serving_counts_when_it_is_told():
+    told = run("--train", "llama-3.1-70b", "--tokens", "1.4t", "--served", "10t", "--on", "64xh100-80gb").output
+    assert "best size for the same loss" in told
+    assert "operations saved" in told
+
+
+def test_comparison_names_both():
+    told = run("gpt-3", "llama-3.1-8b", "--compare", "--on", "8xa100-80gb")
+    assert "GPT-3" in told.output
+    assert "Llama 3.1 8B" in told.output
+
+
+def test_recommender_is_planned_by_memory_only():
+    told = run("dlrm-12t", "--on", "8xa100-80gb")
+    assert "not planned" in told.output
+    assert "token/s" not in told.output
+
+
+def test_encoder_does_not_write():
+    assert "does not write" in run("bert-base").output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("gpt-7",), "Did you mean"),
+        ((), "Name a model"),
+        (("gpt-3", "7b"), "--compare"),
+        (("7b", "--precision", "int9"), "int8"),
+        (("7b", "--users", "0"), "above zero"),
+        (("7b", "--sequences", "-1"), "above zero"),
+        (("llama-3.1-8b", "--context", "500k"), "beyond"),
+        (("7b", "--grid", "atlantis"), "atlantis"),
+        (("--train", "7b"), "how many tokens"),
+        (("--train", "7b", "--tokens", "1b", "--on", "laptop"), "accelerators"),
+        (("--train", "dlrm-12t", "--tokens", "1t"), "6 N D does not describe"),
+        (("7b", "--probe", "x.gguf"), "--calibrate"),
+    ],
+)
+def test_bad_input_is_refused(words, told):
+    result = run(*words)
+    assert isinstance(result.exception, BadOption), result.output
+    assert told in str(result.exception)
