@@ -84,8 +84,7 @@ def _sentence(facts: dict[str, Any]) -> str:
         lines.append("margin".ljust(8) + "".join(f"{each:>10g} %" for each in DISCORDANCES))
         for margin in MARGINS:
             cells = [each for each in facts["table"] if round(each["margin_points"], 6) == margin]
-            told = [
-                "> 10 million" if c["certify_rows_needed"] is None else f"{c['certify_rows_needed']:,}" for c in cells
-            ]
-            lines.append(f"{margin:<8g}" + "".join(f"{each:>12}" for each in told))
+            counts = [each["certify_rows_needed"] for each in cells]
+            shown = ["> 10 million" if each is None else f"{each:,}" for each in counts]
+            lines.append(f"{margin:<8g}" + "".join(f"{each:>12}" for each in shown))
     return "\n".join(lines)

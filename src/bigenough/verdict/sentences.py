@@ -107,8 +107,8 @@ def _cannot_tell(verdict: Verdict) -> str:
         return f"These test rows cannot tell whether a smaller model is good enough, {_count(verdict)}."
     if open_.decision == "not tested":
         first = (
-            f"The test ended with a larger nominee that is shown to be {_bad(verdict.reference, verdict.margin)}; these "
-            f"test rows cannot tell whether {_named(open_)} is {_good(verdict.reference, verdict.margin)}"
+            f"The test ended with a larger nominee that is shown to be {_bad(verdict.reference, verdict.margin)}; "
+            f"these test rows cannot tell whether {_named(open_)} is {_good(verdict.reference, verdict.margin)}"
         )
         second = ""
     elif open_.shown_worse:  # the tested one is out, but nominees behind it were not
