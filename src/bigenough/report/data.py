@@ -60,7 +60,16 @@ def audit(view: View) -> Html:
         if findings
         else element("p", "The audit found nothing to report.")
     )
-    return join([listed, _profile(found), _class_sizes(found.get("classes", ()))])
+    return join([listed, _profile(found), _looked_at(found), _class_sizes(found.get("classes", ()))])
+
+
+def _looked_at(found: Json) -> Html | None:
+    """What the audit sampled, left out or could not see."""
+    said = found.get("decisions", ())
+    if not said:
+        return None
+    lines = element("ul", *[element("li", str(sentence)) for sentence in said])
+    return element("details", element("summary", "What the audit looked at, and what not"), lines)
 
 
 def _finding(one: Json) -> Html:
@@ -106,6 +115,8 @@ def _profile(found: Json) -> Html:
         ("Length", _length(length)),
         ("Ceiling set by label noise", with_interval(found.get("noise_ceiling"))),
     ]
+    if found.get("contradiction_ceiling"):
+        pairs.append(("Ceiling set by contradictions", with_interval(found["contradiction_ceiling"])))
     return facts(pairs)
 
 
