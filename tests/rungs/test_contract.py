@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from rungs.contract import Case, RungContract
 
-from bigenough.errors import WeightsNotFound
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.registry import find_rungs
 from bigenough.task import Examples
@@ -18,10 +17,7 @@ from bigenough.task import Examples
 def case(request: pytest.FixtureRequest, weights_cache: Path, fit_split: Examples, select_split: Examples) -> Case:
     rung: Rung = request.param
     bench = Workbench(seed=7, threads=2, cache=weights_cache, offline=True)
-    try:
-        return Case.of(rung, bench, fit_split, select_split, 4)
-    except WeightsNotFound as error:
-        pytest.skip(f"{rung.name}: {error}")
+    return Case.of(rung, bench, fit_split, select_split, 4)
 
 
 class TestEveryRung(RungContract):
