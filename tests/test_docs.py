@@ -27,8 +27,9 @@ def test_the_python_of_the_readme_runs(diagnoses: pl.DataFrame, tmp_path: Path, 
 
 @pytest.fixture(scope="module")
 def known(run_cli) -> str:
-    commands = ("fit", "report", "verify", "predict", "power", "demo")
-    return "".join(run_cli(command, "--help").stdout for command in commands)
+    commands = [("fit",), ("report",), ("verify",), ("predict",), ("power",), ("demo",), ("plan",), ("atlas",)]
+    commands += [("atlas", part) for part in ("show", "trends", "bill", "where")]
+    return "".join(run_cli(*command, "--help").stdout for command in commands)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

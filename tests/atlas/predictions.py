@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a row of planner_truth.csv to what the planner says, by the row's kind and what it gives; never by its name or
-id.
+"""From a row of planner_truth.csv to what the planner says, by its kind and what it gives; never by its name or id.
 
-A row's name is used for one thing: to look up the model or the device that it speaks of, as a user would.
+A name is used for one thing: to look up the model or the device that the row speaks of, as a user would.
 """
 
 from __future__ import annotations
@@ -376,8 +375,7 @@ def _throughput(row: Row) -> Range:
     if text.startswith("sizes"):
         small, large = numbers(text)[:2]
         return speed.speedup(exact(small, "GiB", "size", "given"), exact(large, "GiB", "size", "given"))
-    has = given(row)
-    size, width = has["size"].split(), has["bandwidth"].split()
+    size, width = (given(row)[one].split() for one in ("size", "bandwidth"))
     return speed.bandwidth_bound(
         exact(float(size[0]), size[1], "size", "given"), exact(float(width[0]), width[1], "bandwidth", "given")
     )

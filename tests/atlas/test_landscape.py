@@ -22,6 +22,15 @@ def test_conditions_are_met_together():
     assert names(rows) == {"Qwen2.5-1.5B", "Qwen2.5-3B", "Qwen3-1.7B", "Qwen3-4B"}
 
 
+def test_recommenders_are_in_no_tier():
+    assert not any(row.is_recommender for row in choose(models(), tier="mega"))
+
+
+def test_an_essay_that_names_no_model_is_refused():
+    with pytest.raises(BadOption, match="000, 001"):
+        choose(models(), essay="009")
+
+
 def test_a_laboratory_is_found_by_its_owner_too():
     assert "Gopher" in names(choose(models(), developer="google"))
     assert "RoBERTa-base" in names(choose(models(), developer="meta"))

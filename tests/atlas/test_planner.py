@@ -14,7 +14,7 @@ from bigenough.atlas.precision import precision
 from bigenough.atlas.probe import Probe, gguf_size, writing_like
 from bigenough.atlas.shape import Shape
 from bigenough.atlas.subject import hardware, subject
-from bigenough.errors import BadOption, InputError, WeightsNotFound
+from bigenough.errors import BadOption, InputError
 from bigenough.quantity.range import exact
 
 LLAMA = Shape(layers=32, hidden=4096, heads=32, kv_heads=8, ffn=14336, vocab=128256, context=131072)
@@ -248,7 +248,7 @@ def test_bad_input_is_told_what_and_why(call, told):
 
 
 def test_a_missing_folder_says_what_to_give():
-    with pytest.raises(WeightsNotFound, match=r"config\.json"):
+    with pytest.raises(BadOption, match=r"config\.json"):
         subject("./no/such/folder")
 
 
@@ -309,3 +309,10 @@ def test_calibration_measures_this_machine():
     assert found.encoding(encoder, 12).mid > found.encoding(encoder, 120).mid
     with pytest.raises(BadOption, match=r"0\.5 to 30"):
         calibrate(seconds=0)
+
+
+def test_a_damaged_gguf_file_is_refused(tmp_path):
+    file = tmp_path / "broken.gguf"
+    file.write_bytes(b"GGUF" + bytes(range(200, 230)))
+    with pytest.raises(BadOption, match="damaged"):
+        gguf_size(file)

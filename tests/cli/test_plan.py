@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
 
+from bigenough.atlas.calibrate import Calibration
+from bigenough.atlas.probe import Probe
 from bigenough.cli.app import app
 from bigenough.errors import BadOption
+from bigenough.quantity.range import exact
 
 RUNNER = CliRunner()
 
@@ -31,6 +35,36 @@ def test_every_figure_of_the_json_says_where_it_comes_from():
     assert len(figures) > 10
     assert all(figure["source"] and figure["provenance"] for figure in figures)
     assert any("Poisson" in line["note"] for section in plan["sections"] for line in section["lines"])
+
+
+def test_every_printed_figure_says_how_it_is_known():
+    told = run("llama-3.1-70b", "--on", "2xh100-80gb").output
+    figures = [line for line in told.splitlines() if re.search(r"  [\d.,e+]+ [A-Za-z/%*]+( \[.*\])?(  \(|$)", line)]
+    assert len(figures) > 15
+    assert all(re.search(r"measured|modelled|published|given", line) for line in figures), figures
+
+
+def test_a_price_given_is_the_price_used():
+    assert "175,200 USD/year" in run("llama-3.1-70b", "--on", "2xh100-80gb", "--price", "10").output
+
+
+def _probed(file):
+    return Probe(1.35e8, 9.7e7, 50.0, 1, f"{file.name}, a test")
+
+
+def test_a_calibration_probes_a_shipped_model_or_says_that_none_was(monkeypatch, tmp_path):
+    speed = exact(10, "GB/s", "bandwidth", "a test", provenance="measured")
+    here = Calibration(((1e9, speed),), exact(0.1, "TFLOP/s", "peak", "a test"), speed, 1, 0.0)
+    monkeypatch.setattr("bigenough.atlas.calibrate.calibrate", lambda: here)
+    monkeypatch.setattr(
+        "bigenough.atlas.probe.probe", lambda file: Probe(1.35e8, 9.7e7, 50.0, 1, f"{file.name}, a test")
+    )
+    monkeypatch.setattr("bigenough.atlas.probe.shipped_gguf", lambda: tmp_path / "small.gguf")
+    assert "small.gguf, a test" in run("smollm2-135m", "--calibrate").output
+    assert "little is sure" in run("llama-3.1-8b", "--calibrate").output
+    monkeypatch.setattr("bigenough.atlas.probe.shipped_gguf", lambda: None)
+    for words in (("--calibrate",), ("smollm2-135m", "--calibrate")):
+        assert "No runtime was probed" in run(*words).output
 
 
 def test_explanation_prints_formulas():
@@ -72,6 +106,7 @@ def test_recommender_is_planned_by_memory_only():
 
 def test_encoder_does_not_write():
     assert "does not write" in run("bert-base").output
+    assert "not planned" in run("bert-base", "--users", "5").output
 
 
 @pytest.mark.parametrize(
@@ -89,6 +124,12 @@ def test_encoder_does_not_write():
         (("--train", "7b", "--tokens", "1b", "--on", "laptop"), "accelerators"),
         (("--train", "dlrm-12t", "--tokens", "1t"), "6 N D does not describe"),
         (("7b", "--probe", "x.gguf"), "--calibrate"),
+        (("7b", "--tokens", "1b"), "--train"),
+        (("7b", "--price", "-1"), "above zero"),
+        (("--train", "7b", "--tokens", "1b", "--users", "3"), "about serving"),
+        (("--train", "7b", "--tokens", "1b", "--zero", "7"), "0 to 3"),
+        (("7b", "--on", "80"), "GiB"),
+        (("./no/such/folder",), "config.json"),
     ],
 )
 def test_bad_input_is_refused(words, told):

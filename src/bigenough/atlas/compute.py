@@ -28,6 +28,12 @@ _SIX_ND = "C = 6 N D, N active: Kaplan et al. 2020, arXiv:2001.08361 section 2.1
 _NO_TOKENS = ("embedding table", "recommend", "conv", "cnn", "rl", "diffusion")
 
 
+_SIX = exact(
+    6, "FLOP/param/token", "operations per parameter and token", "2 forward + 4 backward: arXiv:2001.08361 section 2.1"
+)
+_EIGHT = exact(8, "FLOP/param/token", "the same with full recomputation", "2 more forward: arXiv:2205.05198 section 5")
+
+
 def training_flops(
     active: float,
     tokens: float,
@@ -54,15 +60,7 @@ def training_flops(
     refuse_other_than_tokens(architecture)
     count = exact(positive("active parameters", active), "param", "active parameters N", "given")
     seen = exact(positive("tokens", tokens), "token", "tokens D", "given")
-    six = exact(
-        6,
-        "FLOP/param/token",
-        "operations per parameter and token",
-        "2 forward + 4 backward: arXiv:2001.08361 section 2.1",
-    )
-    eight = exact(
-        8, "FLOP/param/token", "the same with full recomputation", "2 more forward: arXiv:2205.05198 section 5"
-    )
+    six, eight = _SIX, _EIGHT
     model = (six * count * seen).to("EFLOP")
     extra = attention_flops(shape, tokens, context) if shape and (context or shape.context) else None
     most = (eight * count * seen).to("EFLOP")

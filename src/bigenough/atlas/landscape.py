@@ -110,7 +110,7 @@ def choose(
             least, most = 0.95 * least, 1.05 * most
         tests.append(lambda row: row.total_params is not None and least <= row.total_params <= most)
     if essay is not None:
-        tests.append(lambda row: essay in row.essays.split())
+        tests.append(_in_essay(essay, every))
     return tuple(row for row in every if all(test(row) for test in tests))
 
 
@@ -203,7 +203,20 @@ def _is_open(wanted: str) -> Test:
 def _in_tier(wanted: str) -> Test:
     if wanted.lower() not in _TIERS:
         raise BadOption(f"There is no tier {wanted!r}. Expected one of: {', '.join(_TIERS)}.")
-    return lambda row: row.total_params is not None and tier_by_count(row.total_params).name == wanted.lower()
+
+    def fits(row: Model) -> bool:  # recommenders are set apart
+        if row.total_params is None or row.is_recommender:
+            return False
+        return tier_by_count(row.total_params).name == wanted.lower()
+
+    return fits
+
+
+def _in_essay(wanted: str, rows: Iterable[Model]) -> Test:
+    known = sorted({word for row in rows for word in row.essays.split() if word.isdigit()})
+    if wanted not in known:
+        raise BadOption(f"No model is named by the essay {wanted!r}. Expected one of: {', '.join(known)}.")
+    return lambda row: wanted in row.essays.split()
 
 
 def _span(name: str, text: str, read: Callable[[str], float]) -> tuple[float, float]:

@@ -99,26 +99,46 @@ def serving_plan(
     parts = serving_memory(model.params, how, shape, devices=on.devices, context=length, sequences=sequences)
     room = fit(parts, on.box)
     needed = devices_needed(model.params, how, shape, on.memory_gb, context=length, sequences=sequences)
-    sections = [_size(model, how, length), _memory(parts, room, needed, on)]
     holding = on.devices if room.fits else needed
-    runs_on = device or (on.device(holding) if holding else None)
+    sections = [_size(model, how, length), _memory(parts, room, needed, on)]
     if shape is not None and shape.kind == "encoder":
         sections.append(Section("Speed", (Line("writing", "does not write: an encoder reads a text once"),)))
     elif writing is not None:
-        line = Line("writing, one user", writing, "carried over from the probe")
-        sections.append(Section("Speed", (line,)))
-    elif runs_on is None or holding is None or needed is None:
-        told = "unknown: the bandwidth of the device is not known; see --calibrate"
-        sections.append(Section("Speed", (Line("writing", told),)))
+        told = f"short context; from {writing.source}"
+        sections.append(Section("Speed", (Line("writing, one user", writing, told),)))
     else:
-        sections.append(_speed(Copy.of(model, how, runs_on), length, sequences))
-        if load is not None:
-            sections.append(_users(model, how, on, needed, load))
-        sections += _bargains(model, on, holding)
-        sections.append(_cost_of_writing(model, how, on, holding, grid, pue))
+        sections += _served(model, on, how, length, sequences, load, grid, pue, device, needed, holding)
+    if load is not None and not any(section.title == "Users" for section in sections):
+        told = "not planned: how fast this model writes on these devices is not known, or it does not write"
+        sections.append(Section("Users", (Line("devices", told),)))
+        load = None
     if model.tokens:
         sections.append(optimality(model.active, model.tokens))
     return Plan(f"{model.name} on {called(on)}", tuple(sections), _assumptions(how, length, sequences, load))
+
+
+def _served(
+    model: Subject,
+    on: Hardware,
+    how: str,
+    length: int,
+    sequences: int,
+    load: users.Load | None,
+    grid: str,
+    pue: float,
+    device: speed.Device | None,
+    needed: int | None,
+    holding: int | None,
+) -> list[Section]:
+    """Speed, users, money and energy of a model that writes, on ``holding`` devices."""
+    runs_on = device or (on.device(holding) if holding else None)
+    if runs_on is None or holding is None or needed is None:
+        told = "unknown: the bandwidth of the device is not known; see --calibrate"
+        return [Section("Speed", (Line("writing", told),))]
+    sections = [_speed(Copy.of(model, how, runs_on), length, sequences)]
+    if load is not None:
+        sections.append(_users(model, how, on, needed, load))
+    return [*sections, *_bargains(model, on, holding), _cost_of_writing(model, how, on, holding, grid, pue)]
 
 
 def _by_memory(model: Subject, on: Hardware, how: str) -> Plan:
@@ -169,7 +189,7 @@ def _memory(parts: Sequence[Range], room: Fit, needed: int | None, on: Hardware)
     lines = [Line(part.name, part) for part in parts]
     lines += [Line("needed", room.need), Line("there is", room.room), Line("fits", room.answer)]
     told = "none: the runtime alone fills a device" if needed is None else f"{needed:,} of {on.memory_gb:g} GB"
-    lines.append(Line("fewest devices", told))
+    lines.append(Line("fewest devices", told, "modelled"))
     return Section("Memory", tuple(lines))
 
 
@@ -204,10 +224,10 @@ def _users(model: Subject, how: str, on: Hardware, fewest: int, load: users.Load
     return Section(
         "Users",
         (
-            Line("users", f"{load.users:,}"),
+            Line("users", f"{load.users:,}", "given"),
             Line("time of a request", service),
             Line("requests in flight", pool.in_flight, "95th percentile"),
-            Line("side by side on one copy", f"{pool.sequences}"),
+            Line("side by side on one copy", f"{pool.sequences}", "modelled"),
             Line("copies", pool.replicas, f"{devices} device{'s' if devices > 1 else ''} each"),
             Line("devices", pool.devices, pool.assumption),
         ),
@@ -237,7 +257,11 @@ def _bargains(model: Subject, on: Hardware, holding: int) -> list[Section]:
         newest = max(asked, key=lambda one: one.date)
         endpoint = exact(newest.usd / 1e6, "USD/token", "price of a token", f"{newest.provider} {newest.date}")
         lines.append(
-            Line("an endpoint, a million tokens out", f"{newest.usd:g} USD", f"{newest.provider} {newest.date}")
+            Line(
+                "an endpoint, a million tokens out",
+                exact(newest.usd, "USD", "price of a million tokens", f"{newest.provider} {newest.date}"),
+                f"{newest.provider} {newest.date}",
+            )
         )
         if rented is not None:
             yearly = rented * exact(holding * 8760, "device*h", "device-hours of a year", "always on")
@@ -281,7 +305,9 @@ def _cost_of_writing(model: Subject, how: str, on: Hardware, holding: int, grid:
 
 
 def rent_price(on: Hardware) -> Range | None:
-    """The rent of a device: what its newest prices in the atlas span; ``None`` when there is none."""
+    """The rent of a device: as given, else what its newest prices in the atlas span; ``None`` when there is none."""
+    if on.usd_per_hour is not None:
+        return exact(on.usd_per_hour, "USD/device/h", "price", "given")
     if on.chip is None:
         return None
     found = [one for one in prices(item=on.chip.name, kind="rent") if one.per == "device*h"]

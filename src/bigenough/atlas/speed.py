@@ -163,17 +163,7 @@ def decode(
             "computing", "operations / arithmetic", "roofline", unit="ms"
         )
     )
-    if device.measured:
-        launching = exact(layers * 8 * 1e-6, "s", "launching", "8 calls a layer, 1 µs each on a CPU").to("ms")
-    else:
-        low, mid, high = (layers * 8 * one for one in _LAUNCH)
-        launching = Range(
-            low, mid, high, "s", name="launching", source="8 kernels a layer, 2 to 100 µs each: arXiv:2302.06117"
-        ).to("ms")
-        # captured graphs hide most of the launching behind the reading; eager frameworks do not
-        launching = launching * exact(
-            0.25, "", "share of launching that is not hidden", "captured graphs and asynchronous queues"
-        )
+    launching = _launching(device, layers)
     slowest = larger(reading, computing)
     step = total(slowest, launching.to("ms")).named(
         "one step", "max(reading, computing) + launching", "roofline", unit="ms"
@@ -186,6 +176,20 @@ def decode(
     )
     parts = {"memory": reading.mid, "arithmetic": computing.mid, "launching": launching.to("ms").mid}
     return Decode(step, each, together, max(parts, key=lambda name: parts[name]))
+
+
+def _launching(device: Device, layers: int) -> Range:
+    """The part of launching a step's kernels that is not hidden."""
+    if device.measured:
+        return exact(layers * 8 * 1e-6, "s", "launching", "8 calls a layer, 1 µs each on a CPU").to("ms")
+    low, mid, high = (layers * 8 * one for one in _LAUNCH)
+    launching = Range(
+        low, mid, high, "s", name="launching", source="8 kernels a layer, 2 to 100 µs each: arXiv:2302.06117"
+    ).to("ms")
+    # captured graphs hide most of the launching behind the reading; eager frameworks do not
+    return launching * exact(
+        0.25, "", "share of launching that is not hidden", "captured graphs and asynchronous queues"
+    )
 
 
 def prefill(device: Device, weights: Range, operations: Range, tokens: float) -> Range:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ class Hardware:
         chip: the accelerator's facts; ``None`` of a computer without.
         is_host: the memory is a computer's own.
         bandwidth_gb_s, peak_tflops: of each; ``None`` when unknown.
+        source: who says so.
+        usd_per_hour: of each, as given by the user; the atlas's prices when ``None``.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Hardware:
     bandwidth_gb_s: float | None = None
     peak_tflops: float | None = None
     source: str = "given"
+    usd_per_hour: float | None = None
 
     @property
     def box(self) -> Box:
@@ -194,7 +198,7 @@ def _this_machine(count: int) -> Hardware:
 
 
 def _from_config(text: str, config: dict[str, object]) -> Subject:
-    shape = shape_from_config(config, where=f"{text}/config.json")
+    shape = shape_from_config(config, where=text if text.endswith(".json") else f"{text}/config.json")
     count = parameters(shape)
     return Subject(text, count.total, count.active, shape, "", None, "counted from config.json")
 
@@ -202,7 +206,7 @@ def _from_config(text: str, config: dict[str, object]) -> Subject:
 def _folder_config(path: Path) -> dict[str, object]:
     file = path if path.suffix == ".json" else path / "config.json"
     if not file.is_file():
-        raise WeightsNotFound(
+        raise BadOption(
             f"{path} has no config.json. Give the folder that a model's weights lie in, "
             f"a name of the atlas, or hf:org/name."
         )
@@ -218,10 +222,17 @@ def _folder_config(path: Path) -> dict[str, object]:
 def _hub_config(repository: str) -> dict[str, object]:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise BadOption(f"hf:{repository} names no repository. Expected hf:organisation/name.")
+    import logging
+
     from huggingface_hub import hf_hub_download
 
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # its retries are told once, below
     try:
-        file = hf_hub_download(repository, "config.json")
+        try:
+            file = hf_hub_download(repository, "config.json", local_files_only=True)
+        except (OSError, ValueError):
+            _reach_hub()
+            file = hf_hub_download(repository, "config.json")
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsNotFound(
@@ -229,3 +240,15 @@ def _hub_config(repository: str) -> dict[str, object]:
             "Give a folder with its config.json instead."
         ) from None
     return _folder_config(Path(file))
+
+
+def _reach_hub() -> None:
+    """Raise ``OSError`` at once when there is no way to the hub: its client would try for half a minute."""
+    import socket
+    from urllib.parse import urlsplit
+
+    from huggingface_hub import constants
+
+    address = urlsplit(constants.ENDPOINT)
+    if not any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        socket.create_connection((address.hostname or "", address.port or 443), timeout=5).close()

@@ -31,7 +31,7 @@ __all__ = [
     "utilisation",
 ]
 
-_PRIOR_RUNS = 4.0  # any weight from 0 to 8 gives the same leave-one-out error within a tenth
+_PRIOR_RUNS = 4.0  # compared at 0, 2, 4 and 8, which all meet the targets; chosen with the errors in view
 
 
 @dataclass(frozen=True)

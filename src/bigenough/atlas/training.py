@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 from bigenough.atlas import compute, energy, memory, money, optimal, time
 from bigenough.atlas.facts import grid as grid_of
@@ -25,7 +26,6 @@ def training_plan(
     flops: float | None = None,
     grid: str = "world",
     pue: float = 1.1,
-    usd_per_hour: float | None = None,
     served: float | None = None,
 ) -> Plan:
     """What training a model on some tokens takes, and whether that is a good use of them."""
@@ -45,46 +45,12 @@ def training_plan(
     )
     share = time.utilisation(on.chip.peak_flops)
     hours = time.device_hours(work, on.chip.peak_flops, share)
-    used = energy.energy(hours, energy.power(on.chip.tdp_w or 400, on.chip.measured_w), pue)
-    facts = grid_of(grid)
-    intensity = exact(facts.kg_per_kwh, "kgCO2e/kWh", f"grid of {facts.country}, {facts.year}", facts.source)
-    room_each = "fits" if held.mid <= on.memory_gb else "does not fit"
     sections = [
-        Section(
-            "Work",
-            (
-                Line("training operations", work, "active parameters; high end with recomputation"),
-                Line("petaflop/s-days", f"{compute.petaflop_days(work):,.4g}"),
-            ),
-        ),
-        Section(
-            "Memory of one device",
-            (
-                Line("needed", held, f"{method}{f', ZeRO-{zero}' if on.devices > 1 and method == 'full' else ''}"),
-                Line("there is", f"{on.memory_gb:g} GB: {room_each}"),
-            ),
-        ),
-        Section(
-            "Time",
-            (
-                Line(
-                    "utilisation",
-                    (share * exact(1, "", "", "1")).named("utilisation", share.formula, share.source, unit="%"),
-                ),
-                Line("device-hours", hours),
-                Line("days", time.calendar_days(hours, on.devices), f"on {on.devices}"),
-            ),
-        ),
-        _training_money(hours, on, usd_per_hour),
-        Section(
-            "Energy",
-            (
-                Line("dynamic, with the room", used, f"PUE {pue:g}"),
-                Line("emissions", energy.carbon(used, intensity), facts.country),
-                Line("embodied, apart", energy.embodied(hours)),
-                Line("whole project", energy.development(used), "last run × what other projects took"),
-            ),
-        ),
+        _work(work),
+        _training_memory(held, on, method, zero, model.shape is not None),
+        _training_time(share, hours, on),
+        _training_money(hours, on),
+        _training_energy(hours, on, grid, pue),
         optimality(model.active, tokens),
     ]
     if served is not None:
@@ -95,6 +61,49 @@ def training_plan(
         "Emissions are location-based: certificates are not counted.",
     )
     return Plan(f"Training {model.name} on {tokens:.3g} tokens on {called(on)}", tuple(sections), assumptions)
+
+
+def _work(work: Range) -> Section:
+    return Section(
+        "Work",
+        (
+            Line("training operations", work, "active parameters; high end with recomputation"),
+            Line("petaflop/s-days", f"{compute.petaflop_days(work):,.4g}", "modelled; the same work"),
+        ),
+    )
+
+
+def _training_time(share: Range, hours: Range, on: Hardware) -> Section:
+    percent = (share * exact(1, "", "", "1")).named("utilisation", share.formula, share.source, unit="%")
+    days = Line("days", time.calendar_days(hours, on.devices), f"on {on.devices}")
+    return Section("Time", (Line("utilisation", percent), Line("device-hours", hours), days))
+
+
+def _training_memory(held: Range, on: Hardware, method: str, zero: int, shaped: bool) -> Section:
+    how = f"{method}{f', ZeRO-{zero}' if on.devices > 1 and method == 'full' else ''}"
+    unseen = "" if shaped else "; activations not counted, since a bare size has no shape"
+    room = exact(on.memory_gb, "GB", f"memory of {on.name}", on.source)
+    answer = "yes" if held.high <= on.memory_gb else "no" if held.low > on.memory_gb else "tight"
+    return Section(
+        "Memory of one device",
+        (Line("needed", held, how + unseen), Line("there is", room), Line("fits", answer)),
+    )
+
+
+def _training_energy(hours: Range, on: Hardware, grid: str, pue: float) -> Section:
+    watts, measured = (on.chip.tdp_w, on.chip.measured_w) if on.chip else (None, None)
+    used = energy.energy(hours, energy.power(watts or 400, measured), pue)
+    facts = grid_of(grid)
+    intensity = exact(facts.kg_per_kwh, "kgCO2e/kWh", f"grid of {facts.country}, {facts.year}", facts.source)
+    return Section(
+        "Energy",
+        (
+            Line("dynamic, with the room", used, f"PUE {pue:g}"),
+            Line("emissions", energy.carbon(used, intensity), f"{facts.country}, {facts.year}"),
+            Line("embodied, apart", energy.embodied(hours), "not in the emissions above"),
+            Line("whole project", energy.development(used), "last run × what other projects took"),
+        ),
+    )
 
 
 def _lifetime(active: float, tokens: float, served: float) -> Section:
@@ -110,8 +119,8 @@ def _lifetime(active: float, tokens: float, served: float) -> Section:
     )
 
 
-def _training_money(hours: Range, on: Hardware, usd_per_hour: float | None) -> Section:
-    price = exact(usd_per_hour, "USD/device/h", "price", "given") if usd_per_hour else rent_price(on)
+def _training_money(hours: Range, on: Hardware) -> Section:
+    price = rent_price(on)
     if price is None:
         return Section(
             "Money", (Line("rent", "unknown: no dated price of this device in the atlas; give one with --price"),)
@@ -125,7 +134,7 @@ def _training_money(hours: Range, on: Hardware, usd_per_hour: float | None) -> S
 
 def _accuracy() -> str:
     judged = sorted(one.factor for one in time.leave_one_out())
-    middle, ninth = judged[len(judged) // 2], judged[min(len(judged) - 1, math.ceil(0.9 * len(judged)) - 1)]
+    middle, ninth = statistics.median(judged), judged[min(len(judged) - 1, math.ceil(0.9 * len(judged)) - 1)]
     return (
         f"Utilisation is learned from {len(judged)} published runs. Each predicted from the "
         f"others is off by a factor of {middle:.2f} in the "

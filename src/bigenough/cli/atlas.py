@@ -112,9 +112,9 @@ def trends(as_json: Annotated[bool, _JSON] = False) -> None:
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     for one in fitted:
-        typer.echo(
-            f"{one.what}, {one.since} to {one.until}: doubles in {one.doubling_months}; {one.doubling_months.source}"
-        )
+        months = one.doubling_months
+        least = f" [{months.low:.4g} or more]" if months.low is not None and months.high is None else ""
+        typer.echo(f"fitted: {one.what}, {one.since} to {one.until}: doubles in {months}{least}; {months.source}")
     for said in published():
         typer.echo(
             f"published: {said.quantity}, {said.since} to {said.until}: doubles in "
@@ -141,7 +141,9 @@ def bill(
         typer.echo(json.dumps([item.to_json() for item in items()], indent=2, ensure_ascii=False))
     else:
         for item in items():
-            typer.echo(f"{item.claim}\n  recomputed: {item.recomputed}\n  {item.verdict}\n")
+            made = item.recomputed
+            typer.echo(f"{item.claim} (essay {item.essay})")
+            typer.echo(f"  recomputed: {made} = {item.formula} ({made.provenance}: {made.source})\n  {item.verdict}\n")
 
 
 @atlas_app.command("where")

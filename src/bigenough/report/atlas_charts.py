@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 # The report's axes, type and places for names: the same package, and one look.
-from bigenough.report.charts import _FILL, _NUDGE, _POINT, Frame, Mark, _data, _drawn, _finish, _svg
+from bigenough.report.charts import FILL, NUDGE, POINT, Frame, Mark, as_data, as_svg, drawn_as, finish
 from bigenough.report.markup import Html, element
 from bigenough.report.placement import Board, Box
 
@@ -69,23 +69,23 @@ def scatter(
     """Spots on two axes, with named lines across and upright; names keep clear of each other."""
     across, up = _axis(alt.X, "x:Q", x), _axis(alt.Y, "y:Q", y)
     layers = _lines(levels, rules, frame, x, y)
-    rows = [{"name": spot.name, "x": spot.x, "y": spot.y, "size": spot.size, **_drawn(spot.mark)} for spot in spots]
-    layers.append(alt.Chart(_data(rows)).mark_point(opacity=0.9).encode(x=across, y=up, **_POINT))
+    rows = [{"name": spot.name, "x": spot.x, "y": spot.y, "size": spot.size, **drawn_as(spot.mark)} for spot in spots]
+    layers.append(alt.Chart(as_data(rows)).mark_point(opacity=0.9).encode(x=across, y=up, **POINT))
     named = _named(spots, frame, x, y, levels)
     if named:
-        texts = alt.Chart(_data(named)).mark_text(
-            baseline="middle", color="var(--ink)", fontSize=frame.font - 1, **_NUDGE
+        texts = alt.Chart(as_data(named)).mark_text(
+            baseline="middle", color="var(--ink)", fontSize=frame.font - 1, **NUDGE
         )
         layers.append(texts.encode(x=across, y=up, text="name:N"))
-    return _finish(layers, frame)
+    return finish(layers, frame)
 
 
 def broad(draw: Callable[[Frame], Chart], *, name: str, described: str, caption: str, height: int = 480) -> Html:
     """A chart across the whole page, and one for a phone, with its caption; ``name`` is unique on the page."""
     wide, narrow = Frame(1060, height, 13), Frame(346, 340, 12)
     drawn = [
-        _svg(draw(wide), f"{name}-wide", "wide broad", described),
-        _svg(draw(narrow), f"{name}-narrow", "narrow", described),
+        as_svg(draw(wide), f"{name}-wide", "wide broad", described),
+        as_svg(draw(narrow), f"{name}-narrow", "narrow", described),
     ]
     return element("figure", *drawn, element("figcaption", caption))
 
@@ -100,7 +100,7 @@ def _lines(levels: Sequence[Level], rules: Sequence[Level], frame: Frame, x: Axi
     ]
     for rows, places in ((flat, {"y": up}), (upright, {"x": across})):
         if rows:
-            base = alt.Chart(_data(rows))
+            base = alt.Chart(as_data(rows))
             words = base.mark_text(
                 align="left",
                 baseline="bottom",
@@ -126,12 +126,12 @@ def bars(shares: Sequence[Bar], frame: Frame, *, title: str) -> Chart:
     longest = max(bar.value for bar in shares)
     x = alt.X("value:Q", title=title, scale=alt.Scale(domain=[0, 1.18 * longest]), axis=alt.Axis(tickCount=5))
     y = alt.Y("name:N", sort=names, title=None, axis=axis)
-    base = alt.Chart(_data([bar._asdict() for bar in shares])).encode(y=y)
+    base = alt.Chart(as_data([bar._asdict() for bar in shares])).encode(y=y)
     layers = [
         base.mark_bar(color="var(--blue)", height=max(8, frame.font - 2)).encode(x=x),
         base.mark_text(align="left", dx=5, color="var(--muted)", fontSize=frame.font - 1).encode(x=x, text="words:N"),
     ]
-    return _finish(layers, frame._replace(height=66 + 25 * len(shares)))
+    return finish(layers, frame._replace(height=66 + 25 * len(shares)))
 
 
 def stacked(years: Mapping[int, Mapping[str, int]], frame: Frame) -> Chart:
@@ -153,13 +153,13 @@ def stacked(years: Mapping[int, Mapping[str, int]], frame: Frame) -> Chart:
                     }
                 )
                 top += counts[level]
-    base = alt.Chart(_data(rows))
+    base = alt.Chart(as_data(rows))
     x = alt.X("year:N", title=None, axis=alt.Axis(labelAngle=0, grid=False))
     y = alt.Y("low:Q", title="models", axis=alt.Axis(tickCount=5))
     drawn = base.mark_bar(stroke="var(--paper)", strokeWidth=1).encode(
-        x=x, y=y, y2="high:Q", opacity=alt.Opacity("shade:Q", scale=None), **_FILL
+        x=x, y=y, y2="high:Q", opacity=alt.Opacity("shade:Q", scale=None), **FILL
     )
-    return _finish([drawn], frame._replace(height=240))
+    return finish([drawn], frame._replace(height=240))
 
 
 def _axis(channel: Any, field: str, axis: Axis) -> Any:

@@ -20,16 +20,23 @@ from bigenough.report.placement import Board, Box, Side, spread
 from bigenough.report.view import Role
 
 __all__ = [
+    "FILL",
     "MARKS",
+    "NUDGE",
+    "POINT",
     "Bin",
     "Curve",
     "Dot",
     "Frame",
     "Gap",
     "Mark",
+    "as_data",
+    "as_svg",
     "curves",
     "differences",
+    "drawn_as",
     "figure",
+    "finish",
     "frontier",
     "reliability",
 ]
@@ -107,7 +114,7 @@ _FRAMES = {"wide": Frame(530, 320, 13), "narrow": Frame(346, 290, 12)}
 
 def figure(draw: Callable[[Frame], Chart], *, name: str, described: str, caption: str) -> Html:
     """A chart in both widths with its caption. ``name`` is unique on the page."""
-    drawn = [_svg(draw(frame), f"{name}-{kind}", kind, described) for kind, frame in _FRAMES.items()]
+    drawn = [as_svg(draw(frame), f"{name}-{kind}", kind, described) for kind, frame in _FRAMES.items()]
     return element("figure", *drawn, element("figcaption", caption))
 
 
@@ -122,26 +129,26 @@ def frontier(
     x_scale, y_scale = alt.Scale(type="log", domain=x_domain), alt.Scale(domain=y_domain, nice=False)
     x = alt.X("x:Q", title=x_title, scale=x_scale, axis=_log_axis(x_domain))
     y = alt.Y("score:Q", title=f"{y_title}, %", scale=y_scale, axis=alt.Axis(tickCount=6))
-    base = alt.Chart(_data(_dot_row(dot, side) for dot, side in zip(dots, sides, strict=True)))
+    base = alt.Chart(as_data(_dot_row(dot, side) for dot, side in zip(dots, sides, strict=True)))
     layers = [
         base.mark_rule(strokeWidth=1.5, opacity=0.7).encode(
             x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", **_STROKE
         ),
-        base.mark_point(opacity=1).encode(x=x, y=y, **_POINT),
-        base.mark_text(baseline="middle", color="var(--ink)", **_NUDGE).encode(x=x, y=y, text="name:N"),
+        base.mark_point(opacity=1).encode(x=x, y=y, **POINT),
+        base.mark_text(baseline="middle", color="var(--ink)", **NUDGE).encode(x=x, y=y, text="name:N"),
     ]
     if line is not None:
-        level = alt.Chart(_data([{"score": 100 * line, "x": x_domain[0], "name": line_title, **line_side._asdict()}]))
+        level = alt.Chart(as_data([{"score": 100 * line, "x": x_domain[0], "name": line_title, **line_side._asdict()}]))
         rule = level.mark_rule(color="var(--bad)", strokeDash=[5, 3], strokeWidth=1.25).encode(y=y)
-        words = level.mark_text(baseline="middle", color="var(--bad)", fontSize=frame.font - 1, **_NUDGE)
+        words = level.mark_text(baseline="middle", color="var(--bad)", fontSize=frame.font - 1, **NUDGE)
         layers = [rule, words.encode(x=x, y=y, text="name:N"), *layers]
-    return _finish(layers, frame)
+    return finish(layers, frame)
 
 
 def _dot_row(dot: Dot, side: Side) -> dict[str, Any]:
     scores = {"score": 100 * dot.score, "low": 100 * dot.low, "high": 100 * dot.high}
     size = 210 if dot.role == "winner" else 150
-    return {"name": dot.name, "x": dot.x, "size": size, **scores, **_drawn(MARKS[dot.role]), **side._asdict()}
+    return {"name": dot.name, "x": dot.x, "size": size, **scores, **drawn_as(MARKS[dot.role]), **side._asdict()}
 
 
 def _name_sides(
@@ -186,26 +193,26 @@ def differences(gaps: Sequence[Gap], frame: Frame, *, margin: float, target: str
     room = round(0.64 * frame.font * max(map(len, names)))
     axis = alt.Axis(labelFontSize=frame.font, labelColor="var(--ink)", ticks=False, minExtent=room)
     y = alt.Y("name:N", sort=names, title=None, axis=axis)
-    edge = alt.Chart(_data([{"difference": -100 * margin, "left": domain[0]}]))
+    edge = alt.Chart(as_data([{"difference": -100 * margin, "left": domain[0]}]))
     layers = [
         edge.mark_rect(color="var(--bad)", opacity=0.09).encode(x=alt.X("left:Q"), x2="difference:Q"),
         edge.mark_rule(color="var(--bad)", strokeDash=[5, 3], strokeWidth=1.5).encode(x=x),
-        alt.Chart(_data([{"difference": 0.0}])).mark_rule(color="var(--muted)").encode(x=x),
+        alt.Chart(as_data([{"difference": 0.0}])).mark_rule(color="var(--muted)").encode(x=x),
     ]
     rows = [
         {
             "name": gap.name, "difference": 100 * gap.difference, "lower": 100 * gap.lower, "upper": 100 * gap.upper,
-            "size": 100, **_drawn(MARKS["passed" if gap.passed else "failed"]),
+            "size": 100, **drawn_as(MARKS["passed" if gap.passed else "failed"]),
         }
         for gap in gaps
     ]  # fmt: skip
-    base = alt.Chart(_data(rows)).encode(y=y)
+    base = alt.Chart(as_data(rows)).encode(y=y)
     layers += [
         base.mark_rule(strokeWidth=2.5).encode(x=alt.X("lower:Q"), x2="upper:Q", **_STROKE),
-        base.mark_tick(thickness=2.5, size=14).encode(x="lower:Q", **_FILL),
-        base.mark_point(opacity=1).encode(x=x, **_POINT),
+        base.mark_tick(thickness=2.5, size=14).encode(x="lower:Q", **FILL),
+        base.mark_point(opacity=1).encode(x=x, **POINT),
     ]
-    return _finish(layers, frame._replace(height=92 + 44 * len(gaps)))
+    return finish(layers, frame._replace(height=92 + 44 * len(gaps)))
 
 
 def curves(lines: Sequence[Curve], frame: Frame, *, y_title: str) -> Chart:
@@ -236,14 +243,14 @@ def curves(lines: Sequence[Curve], frame: Frame, *, y_title: str) -> Chart:
         mark, dash = _SERIES[place % len(_SERIES)]
         rows = [{"rows": row, "score": 100 * score} for row, score in zip(line.rows, line.scores, strict=True)]
         layers.append(
-            alt.Chart(_data(rows)).mark_line(color=mark.colour, strokeDash=dash, strokeWidth=2).encode(x=x, y=y)
+            alt.Chart(as_data(rows)).mark_line(color=mark.colour, strokeDash=dash, strokeWidth=2).encode(x=x, y=y)
         )
-        points += [{**row, "size": 80, **_drawn(mark)} for row in rows]
-        ends.append({"rows": line.rows[-1], "score": height, "name": line.name, **_drawn(mark)})
-    layers.append(alt.Chart(_data(points)).mark_point(opacity=1).encode(x=x, y=y, **_POINT))
-    names = alt.Chart(_data(ends)).mark_text(align="left", baseline="middle", dx=9, fontWeight=600)
-    layers.append(names.encode(x=x, y=y, text="name:N", **_FILL))
-    return _finish(layers, frame)
+        points += [{**row, "size": 80, **drawn_as(mark)} for row in rows]
+        ends.append({"rows": line.rows[-1], "score": height, "name": line.name, **drawn_as(mark)})
+    layers.append(alt.Chart(as_data(points)).mark_point(opacity=1).encode(x=x, y=y, **POINT))
+    names = alt.Chart(as_data(ends)).mark_text(align="left", baseline="middle", dx=9, fontWeight=600)
+    layers.append(names.encode(x=x, y=y, text="name:N", **FILL))
+    return finish(layers, frame)
 
 
 def reliability(bins: Sequence[Bin], frame: Frame) -> Chart:
@@ -253,19 +260,19 @@ def reliability(bins: Sequence[Bin], frame: Frame) -> Chart:
     axis = alt.Axis(tickCount=5)
     x = alt.X("confidence:Q", title="stated confidence, %", scale=alt.Scale(domain=domain), axis=axis)
     y = alt.Y("right:Q", title="share that is right, %", scale=alt.Scale(domain=domain), axis=axis)
-    ends = _data([{"confidence": value, "right": value} for value in domain])
+    ends = as_data([{"confidence": value, "right": value} for value in domain])
     rows = [{key: 100 * value for key, value in one._asdict().items()} for one in bins]
-    look = {"size": 60, **_drawn(Mark("circle", "var(--blue)", True))}
-    base = alt.Chart(_data({**row, **look} for row in rows))
+    look = {"size": 60, **drawn_as(Mark("circle", "var(--blue)", True))}
+    base = alt.Chart(as_data({**row, **look} for row in rows))
     layers = [
         alt.Chart(ends).mark_line(color="var(--muted)", strokeDash=[5, 3], strokeWidth=1.5).encode(x=x, y=y),
         base.mark_rule(color="var(--blue)", strokeWidth=1.5, opacity=0.7).encode(
             x=x, y=alt.Y("low:Q", scale=alt.Scale(domain=domain)), y2="high:Q"
         ),
         base.mark_line(color="var(--blue)", strokeWidth=1.5).encode(x=x, y=y),
-        base.mark_point(opacity=1).encode(x=x, y=y, **_POINT),
+        base.mark_point(opacity=1).encode(x=x, y=y, **POINT),
     ]
-    return _finish(layers, frame)
+    return finish(layers, frame)
 
 
 _SERIES = (
@@ -276,24 +283,26 @@ _SERIES = (
 )
 
 # Colours, shapes and places stand in the data as they are drawn, so that one layer draws all rows of a kind.
-_FILL: dict[str, Any] = {"fill": alt.Fill("colour:N", scale=None)}
+FILL: dict[str, Any] = {"fill": alt.Fill("colour:N", scale=None)}
 _STROKE: dict[str, Any] = {"stroke": alt.Stroke("colour:N", scale=None)}
-_POINT: dict[str, Any] = {
+POINT: dict[str, Any] = {
     "fill": alt.Fill("fill:N", scale=None),
     "stroke": alt.Stroke("stroke:N", scale=None),
     "strokeWidth": alt.StrokeWidth("edge:Q", scale=None),
     "shape": alt.Shape("shape:N", scale=None),
     "size": alt.Size("size:Q", scale=None),
 }
-_NUDGE: dict[str, Any] = {name: alt.ExprRef(f"datum.{name}") for name in ("align", "dx", "dy")}
+NUDGE: dict[str, Any] = {name: alt.ExprRef(f"datum.{name}") for name in ("align", "dx", "dy")}
 
 
-def _drawn(mark: Mark) -> dict[str, Any]:
+def drawn_as(mark: Mark) -> dict[str, Any]:
+    """The columns that tell a row's mark."""
     fill, stroke = (mark.colour, "var(--paper)") if mark.filled else ("var(--paper)", mark.colour)
     return {"shape": mark.shape, "colour": mark.colour, "fill": fill, "stroke": stroke, "edge": 1 if mark.filled else 2}
 
 
-def _data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
+def as_data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
+    """Rows as they stand in a chart."""
     return alt.InlineData(values=[dict(row) for row in rows])
 
 
@@ -317,7 +326,8 @@ def _log_axis(domain: Sequence[float]) -> alt.Axis:
     return alt.Axis(values=shown, format="~g")
 
 
-def _finish(layers: Sequence[alt.Chart], frame: Frame) -> Chart:
+def finish(layers: Sequence[alt.Chart], frame: Frame) -> Chart:
+    """Layers as one chart in the report's look."""
     axis = {
         "domain": False, "grid": True, "gridColor": "var(--line)", "tickColor": "var(--line)", "labelPadding": 5,
         "labelColor": "var(--muted)", "labelFontSize": frame.font - 1, "titleColor": "var(--muted)",
@@ -341,7 +351,8 @@ def _finish(layers: Sequence[alt.Chart], frame: Frame) -> Chart:
     )
 
 
-def _svg(chart: Chart, name: str, kind: str, described: str) -> Html:
+def as_svg(chart: Chart, name: str, kind: str, described: str) -> Html:
+    """A chart as inline SVG; ``name`` keeps its clip paths apart from those of other pictures."""
     svg = vl_convert.vegalite_to_svg(chart.to_dict(validate=False))
     # Inside one picture the words count once, and clip paths of several pictures need names of their own.
     svg = re.sub(r' (?:aria-[a-z]+|role|font-family|xmlns:xlink|version|pointer-events)="[^"]*"', "", svg)
