@@ -76,4 +76,4 @@ def test_it_says_how_far_it_is(own, bench, examples):
     said = []
     bench.say = lambda what, done: said.append((what, done))
     own.fit(examples, 2, SETTINGS, bench)
-    assert said[-1] == ("embedding texts", 1.0)
+    assert said[-1] == ("embedding texts, 100%", None)

@@ -254,9 +254,14 @@ def test_log_loss_counts_rows_or_classes_as_the_metric_does(bench, metric, chose
     assert found.settings == {"which": chosen}
 
 
-@pytest.mark.parametrize(("first", "second", "chosen"), [(200, 201, "a"), (200, 240, "b"), (200, 150, "a")])
-def test_first_settings_stay_unless_others_are_told_apart_from_them(bench, first, second, chosen):
+@pytest.mark.parametrize(
+    ("first", "second", "hold", "chosen"),
+    [(200, 201, 1.0, "a"), (200, 240, 1.0, "b"), (200, 150, 1.0, "a"), (200, 240, 7.0, "a"), (200, 203, 1.0, "b")],
+)
+def test_first_settings_stay_unless_others_are_told_apart_from_them(bench, first, second, hold, chosen):
     class StartsWithA(Twins):
+        first_settings_hold = hold
+
         def first_settings(self, examples: Examples, n_classes: int) -> dict[str, Any]:
             return {"which": "a"}
 

@@ -60,6 +60,9 @@ class LinearRung:
     version = 1
     summary = "tf-idf of words and characters, linear SVM or logistic regression"
     place = 10
+    first_settings_hold = 2.0
+    """The best of a dozen settings is about two standard errors lucky. On parts of six public training sets, two seeds
+    each, holding on for two errors instead of one gained 0.06 points on average on rows that neither had seen."""
 
     def weights(self, bench: Workbench) -> Mapping[str, str]:
         """None: all it knows, it learns from the examples."""

@@ -166,8 +166,9 @@ def search(
 
     Bergstra et al. 2011, as in optuna. Trials whose score is within one standard error of the highest (of the paired
     difference, from the rows on which the two disagree) count as equal: a select split of some hundred rows cannot tell
-    them apart. If the first settings are among them they stay, since they are good on most tasks; else the one with the
-    lowest log loss is chosen, which uses more of what select holds. Ties go to what was tried first.
+    them apart. If the first settings are among them they stay, since they are good on most tasks (a rung that is surer
+    of its first settings says so in ``first_settings_hold``, in standard errors); else the one with the lowest log loss
+    is chosen, which uses more of what select holds. Ties go to what was tried first.
 
     A trial that raises is recorded with its reason, and the search goes on. A rung
     without anything to search gets one trial. Fits found in ``memory`` are not done again and count with the seconds
@@ -219,7 +220,8 @@ def search(
         raise RungFailed(f"The rung {rung.name!r} failed with all {len(records)} settings. First: {records[0].failure}")
     weights = _row_weights(metric, select.labels)
     chosen = _chosen(front, select.labels, weights)
-    if first is not None and _as_good(first, front[0], select.labels, weights):
+    hold = float(getattr(rung, "first_settings_hold", 1.0))
+    if first is not None and _as_good(first, front[0], select.labels, weights, errors=hold):
         chosen = first
     seconds = sum(record.seconds for record in records)
     probability = chosen.fitted.probability
@@ -288,10 +290,12 @@ def _chosen(front: Sequence[_Tried], gold: NDArray[np.int64], weights: NDArray[n
     return [one for one in front if _as_good(one, front[0], gold, weights)][-1]
 
 
-def _as_good(one: _Tried, best: _Tried, gold: NDArray[np.int64], weights: NDArray[np.float64]) -> bool:
+def _as_good(
+    one: _Tried, best: _Tried, gold: NDArray[np.int64], weights: NDArray[np.float64], errors: float = 1.0
+) -> bool:
     right, best_right = (each.fitted.probability.argmax(axis=1) == gold for each in (one, best))
     error = np.sqrt(np.sum(weights[right != best_right] ** 2))
-    return bool(best.score - one.score <= error + 1e-12)
+    return bool(best.score - one.score <= errors * error + 1e-12)
 
 
 class _Suggestions:
