@@ -98,4 +98,5 @@ def table(results: dict[str, dict]) -> str:
     lines += ["", "| set | verdict | study s | peak MB |", "| --- | --- | --- | --- |"]
     for name, result in results.items():
         lines.append(f"| {name} | {result['sentence']} | {result['seconds']:.0f} | {result['peak_mb']:,.0f} |")
-    return "\n".join(lines)
+    notes = [f"{name}: {result['note']}" for name, result in results.items() if "note" in result]
+    return "\n".join([*lines, "", *notes]).rstrip()
