@@ -79,10 +79,10 @@ def write_page(stored: Path) -> None:
         "the same recipe written directly in scikit-learn and onnxruntime, on the same rows in the same run",
         "(`benchmarks/peers.py`).",
         "",
-        "Where the static rung stands: its token vectors come from the encoder, and each token seen in training may move",
-        "away from them (setting `freedom`), so on English it knows what the encoder knows of words and what the labels",
-        "say of them, and stands beside or above linear. It knows nothing of word order beyond the token, so it stays",
-        "below frozen where wording matters (intents), and below linear in languages whose words the encoder never met.",
+        "Where the static rung stands: its token vectors come from the encoder, and each token seen in training may",
+        "move away from them (setting `freedom`), so on English it knows what the encoder knows of words and what the",
+        "labels say of them, and stands beside or above linear. It knows no word order, so it stays below frozen where",
+        "wording matters (intents), and below linear in languages whose words the encoder never met.",
     ]
     for part in ("quality", "overhead", "single_row", "startup"):
         path = stored / f"{part}.json"
