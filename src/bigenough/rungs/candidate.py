@@ -9,11 +9,13 @@ The certify split is not an argument of anything in this module.
 from __future__ import annotations
 
 import inspect
+import math
 import platform
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from io import BytesIO
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Predictor, Rung, Workbench
-from bigenough.rungs.search import FitMemory, learning_curve, search
+from bigenough.rungs.search import FitMemory, SearchResult, is_costly, learning_curve, search
 from bigenough.storage import atomic_folder, content_hash, file_hashes, read_json, sha256_file, write_bytes, write_json
 from bigenough.task import Examples, Task
 from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_error, log_loss, macro_f1
@@ -34,6 +36,9 @@ from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_erro
 __all__ = ["Budget", "Candidate", "Meter", "Predictions", "candidate_key", "make_candidate"]
 
 CODE_PACKAGES = ("rungs", "models", "task/metrics.py")
+COSTLY_SHARE = 0.45
+"""How much of a costly rung's minutes one fit may take: one in the search, one more on fit and select."""
+ON_FIT = "on-fit"
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "onnxruntime", "tokenizers", "optuna")
 
 
@@ -114,6 +119,11 @@ class Candidate:
         """The predictor's own files: what is measured, judged and shipped."""
         return self.folder / "model"
 
+    @property
+    def on_fit(self) -> Path:
+        """The files of the model that saw fit alone; there for costly rungs only."""
+        return self.folder / ON_FIT
+
     @cached_property
     def record(self) -> dict[str, Any]:
         """The content of candidate.json."""
@@ -155,6 +165,7 @@ def candidate_key(rung: Rung, data: str, task: Task, budget: Budget, weights: Ma
             "budget": [budget.trials, budget.minutes],
             # Where weights came from does not matter, and changes once a download lies in a cache.
             "weights": {name: value for name, value in weights.items() if name != "source"},
+            "made_from": getattr(rung, "made_from", None),
             "seed": seed,
             "code": _code_hash(),
             "recipe": sha256_file(Path(source)) if source else "",
@@ -193,6 +204,9 @@ def make_candidate(
         return Candidate(folder)
     n_classes = len(task.classes)
     weights = rung.weights(bench)
+    if is_costly(rung):
+        scratch = None if memory.folder is None else memory.folder / "checkpoints"
+        bench = replace(bench, fit_minutes=COSTLY_SHARE * budget.minutes, scratch=scratch)
     with meter() as reading:
         found = search(
             rung, fit, select, n_classes, task.metric,
@@ -201,9 +215,10 @@ def make_candidate(
         temperature = fit_temperature(found.select_probability, select.labels)
         bench.say("learning curve", None)
         began = time.monotonic()
+        seconds_left, full_seconds = _time_left(rung, found, budget)
         curve = learning_curve(
             rung, found.settings, fit, select, n_classes, task.metric,
-            bench=bench, full_score=found.score, memory=memory,
+            bench=bench, full_score=found.score, memory=memory, seconds_left=seconds_left, full_seconds=full_seconds,
         )  # fmt: skip
         curve_seconds = time.monotonic() - began
         bench.say("fitting on fit and select", None)
@@ -215,6 +230,8 @@ def make_candidate(
     with atomic_folder(folder) as scratch:
         (scratch / "model").mkdir()
         predictor.save(scratch / "model")
+        if found.model is not None:
+            shutil.copytree(found.model, scratch / ON_FIT)
         files = file_hashes(scratch / "model")
         select_predictions.save(scratch / "select.npz")
         write_json(
@@ -227,6 +244,8 @@ def make_candidate(
                 "place": rung.place,
                 "settings": dict(found.settings),
                 "trials": [trial.to_json() for trial in found.trials],
+                "record": dict(found.record),
+                "made_from": getattr(rung, "made_from", None),
                 "select": select_predictions.scores(),
                 "learning_curve": [point.to_json() for point in curve],
                 "temperature": temperature,
@@ -242,6 +261,14 @@ def make_candidate(
             },
         )
     return Candidate(folder)
+
+
+def _time_left(rung: Rung, found: SearchResult, budget: Budget) -> tuple[float, float]:
+    """Seconds that a costly rung's budget leaves for a learning curve once the refit is paid, and those of one fit."""
+    if not is_costly(rung):
+        return math.inf, 0.0
+    full = max((trial.seconds for trial in found.trials if trial.score is not None), default=0.0)
+    return 60 * budget.minutes - found.seconds - 1.2 * full, full
 
 
 def _energy(reading: Reading, reused: int) -> dict[str, Any]:

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.storage import write_bytes
+from bigenough.rungs.protocol import Predictor
+from bigenough.storage import atomic_folder, canonical_json, write_bytes
 
 __all__ = ["FitMemory", "Fitted"]
 
@@ -23,10 +27,16 @@ class Fitted:
     Attributes:
         probability: (n, k) uncalibrated probabilities of the select rows.
         seconds: how long fitting and predicting took.
+        settings: what select made of the settings, if the rung watched it; else None.
+        record: what the rung told of a watched fit.
+        model: where the fitted model is kept, if the rung is a costly one.
     """
 
     probability: NDArray[np.float64]
     seconds: float
+    settings: Mapping[str, Any] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    model: Path | None = None
 
 
 @dataclass
@@ -47,8 +57,14 @@ class FitMemory:
             return None
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                fitted = Fitted(arrays["probability"], float(arrays["seconds"]))
+                told = json.loads(str(arrays["told"])) if "told" in arrays else {}
+                fitted = Fitted(
+                    arrays["probability"], float(arrays["seconds"]), told.get("settings"), told.get("record", {}),
+                    self.model(key) if told.get("model") else None,
+                )  # fmt: skip
         except (BadZipFile, EOFError, KeyError, OSError, ValueError):
+            return None
+        if fitted.model is not None and not fitted.model.is_dir():
             return None
         self.reused += 1
         return fitted
@@ -58,8 +74,24 @@ class FitMemory:
         path = self._path(key)
         if path is not None:
             buffer = BytesIO()
-            np.savez(buffer, probability=fitted.probability, seconds=np.float64(fitted.seconds))
+            told = {"settings": fitted.settings, "record": fitted.record, "model": fitted.model is not None}
+            np.savez(
+                buffer, probability=fitted.probability, seconds=np.float64(fitted.seconds),
+                told=np.array(canonical_json(told)),
+            )  # fmt: skip
             write_bytes(path, buffer.getvalue())
+
+    def keep_model(self, key: str, predictor: Predictor) -> Path | None:
+        """Keep the fitted model itself; where. None without a folder. Raises ``OutOfDisk``."""
+        path = self.model(key)
+        if path is not None and not path.is_dir():
+            with atomic_folder(path) as made:
+                predictor.save(made)
+        return path
+
+    def model(self, key: str) -> Path | None:
+        """Where the model of this key is kept, if it is."""
+        return None if self.folder is None else self.folder / f"{key}-model"
 
     def _path(self, key: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{key}.npz"

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.task import Examples
 
-__all__ = ["Predictor", "Rung", "Settings", "Trial", "Workbench"]
+__all__ = ["Predictor", "Rung", "Settings", "Trial", "Watched", "Workbench"]
 
 Settings = Mapping[str, Any]
 """A rung's choices, JSON values only."""
@@ -86,6 +86,11 @@ class Workbench:
         cache: a folder for downloaded or distilled weights, shared by all studies of a user.
         offline: never touch the network.
         memo: features that trials of the same study share (embeddings, tokenised texts); lives in memory only.
+        class_names: the classes by name, in the order of their codes; empty when nobody told.
+        descriptions: what a class means, by its name, where the user said so.
+        unlabelled: texts without labels, from which a student may learn what its teacher says of them.
+        fit_minutes: how long one fit of a costly rung may take; None is as long as its recipe takes.
+        scratch: a folder for the checkpoints of a fit that takes long; None keeps none.
         say: tells the user what is going on: what, and how much of it is done (0 to 1, None if not known).
     """
 
@@ -94,11 +99,45 @@ class Workbench:
     cache: Path
     offline: bool = False
     memo: dict[Any, Any] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    unlabelled: Sequence[str] = ()
+    fit_minutes: float | None = None
+    scratch: Path | None = None
     say: Callable[[str, float | None], None] = lambda what, done: None
 
 
+class Watched(NamedTuple):
+    """What a fit with sight of the select rows gave.
+
+    Attributes:
+        predictor: the fitted model.
+        settings: the settings with whatever select decided put in (the epochs after which training stopped, the variant
+            that was kept), so that ``fit`` with them does the same without sight of any other row.
+        record: what happened, for the report; JSON values.
+    """
+
+    predictor: Predictor
+    settings: Settings
+    record: Mapping[str, Any]
+
+
 class Rung(Protocol):
-    """A recipe for doing a task with a model of a given size."""
+    """A recipe for doing a task with a model of a given size.
+
+    A rung may have these too; without them the defaults hold:
+
+    ``requires``: modules that must be importable, as in ``("torch", "transformers")``, and ``extra``, the extra that
+    brings them. A rung that lacks one is left out of "all rungs", with a note, and named it raises ``MissingExtra``.
+    ``unsuited(examples, n_classes)``: a sentence why this data is nothing for the rung, or None. It is left out then.
+    ``costly``: True when one fit takes minutes. It keeps within ``bench.fit_minutes``, its models are kept, and the
+    search spends its minutes on one fit, the refit, and further trials or a learning curve only while they last.
+    ``curve``: False when fitting on fewer rows says nothing (a model shrunk from another).
+    ``fit_watching(examples, n_classes, settings, bench, watch) -> Watched``: used in place of ``fit`` in the search; it
+    sees the select rows to stop early or to choose a variant. The refit on fit and select is a plain ``fit``.
+    ``first_settings_hold``: standard errors by which other settings must be better than the first ones.
+    ``made_from``: the candidate's folder name that it was made from; part of the key.
+    """
 
     name: str
     version: int

@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any
 
-from bigenough.errors import BadOption, BigEnoughError, RungFailed
+from bigenough.errors import BadOption, BigEnoughError, MissingExtra, RungFailed
 from bigenough.rungs.protocol import Rung
 
 __all__ = ["GROUP", "find_rungs"]
@@ -32,6 +33,7 @@ def find_rungs(names: Sequence[str] | None = None, *, report: Callable[[str], No
     Raises:
         BadOption: no rung has one of the names.
         RungFailed: a named rung cannot be used.
+        MissingExtra: a named rung needs a package that is not installed.
 
     >>> [rung.name for rung in find_rungs(["linear", "majority"])]
     ['majority', 'linear']
@@ -47,7 +49,7 @@ def find_rungs(names: Sequence[str] | None = None, *, report: Callable[[str], No
     for name in dict.fromkeys(names) if names is not None else sorted(points):
         try:
             rungs.append(_load(points[name]))
-        except RungFailed as error:
+        except (MissingExtra, RungFailed) as error:
             if names is not None:
                 raise
             tell(f"{error} It is left out.")
@@ -78,7 +80,16 @@ def _load(point: EntryPoint) -> Rung:
     if rung.name != point.name:
         raise RungFailed(f"{where} calls itself {rung.name!r}. Expected the name of its entry point.")
     checked: Rung = rung
+    _check_requirements(checked)
     return checked
+
+
+def _check_requirements(rung: Rung) -> None:
+    for module in getattr(rung, "requires", ()):
+        if find_spec(module) is None:
+            extra = getattr(rung, "extra", None)
+            command = f"pip install 'bigenough[{extra}]'" if extra else f"pip install {module}"
+            raise MissingExtra(f"The rung {rung.name!r}", module, command)
 
 
 def _of(point: EntryPoint) -> str:

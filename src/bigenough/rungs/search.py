@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 from bigenough.errors import BadOption, MissingExtra, OutOfDisk, RungFailed, WeightsNotFound
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.fit_memory import FitMemory, Fitted
-from bigenough.rungs.protocol import Rung, Settings, Workbench
+from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
 from bigenough.rungs.sample import stratified_order
 from bigenough.storage import content_hash
 from bigenough.task import Examples
 from bigenough.task.metrics import score
 from bigenough.task.task import MetricName
 
-__all__ = ["CurvePoint", "FitMemory", "SearchResult", "TrialRecord", "learning_curve", "search"]
+__all__ = ["CurvePoint", "FitMemory", "SearchResult", "TrialRecord", "is_costly", "learning_curve", "search"]
 
 _ASKS_PER_TRIAL = 5
 """How often, for each trial, the sampler may suggest what was tried already before a small space counts as searched."""
@@ -70,6 +71,8 @@ class SearchResult:
         trials: all that was tried, in order.
         select_probability: (n, k) uncalibrated probabilities of the select rows at the best settings.
         seconds: the sum over the trials.
+        record: what the rung told of the chosen fit.
+        model: where the chosen fit's model is kept, for a costly rung.
     """
 
     settings: Settings
@@ -78,6 +81,8 @@ class SearchResult:
     trials: tuple[TrialRecord, ...]
     select_probability: NDArray[np.float64]
     seconds: float
+    record: Mapping[str, Any] = field(default_factory=dict)
+    model: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -114,16 +119,21 @@ class _Trials:
     memory: FitMemory
     clock: Callable[[], float]
 
-    def fitted(self, examples: Examples, settings: Settings) -> Fitted:
-        """The fit of these settings, from memory or done now."""
+    def fitted(self, examples: Examples, settings: Settings, *, watched: bool = False) -> Fitted:
+        """The fit of these settings, from memory or done now; ``watched`` lets a rung that can look at select."""
         key = content_hash(self.rung.name, self.rung.version, dict(settings), len(examples), self.bench.seed)
         kept = self.memory.get(key)
         if kept is not None and kept.probability.shape == (len(self.select), self.n_classes):
             return kept
         began = self.clock()
-        predictor = self.rung.fit(examples, self.n_classes, settings, self.bench)
-        probability = predictor.predict_proba(self.select.texts)
-        fitted = Fitted(self._checked(probability), self.clock() - began)
+        with_sight = getattr(self.rung, "fit_watching", None) if watched else None
+        if with_sight is None:
+            seen = Watched(self.rung.fit(examples, self.n_classes, settings, self.bench), settings, {})
+        else:
+            seen = with_sight(examples, self.n_classes, settings, self.bench, self.select)
+        probability = self._checked(seen.predictor.predict_proba(self.select.texts))
+        model = self.memory.keep_model(key, seen.predictor) if watched and is_costly(self.rung) else None
+        fitted = Fitted(probability, self.clock() - began, dict(seen.settings), seen.record, model)
         self.memory.put(key, fitted)
         return fitted
 
@@ -132,7 +142,8 @@ class _Trials:
 
     def tried(self, examples: Examples, settings: Settings) -> _Tried:
         """One trial, scored."""
-        fitted = self.fitted(examples, settings)
+        fitted = self.fitted(examples, settings, watched=True)
+        settings = settings if fitted.settings is None else fitted.settings
         gold = self.select.labels
         tempered = temper(fitted.probability, fit_temperature(fitted.probability, gold))
         said = np.maximum(tempered[np.arange(len(gold)), gold], 1e-12)
@@ -200,6 +211,7 @@ def search(
     front: list[_Tried] = []
     first: _Tried | None = None
     suggestions = _Suggestions(rung, fit, n_classes, bench.seed)
+    reserve = 1 + len(select) / max(1, len(fit)) if is_costly(rung) else 0.0
     for settings in suggestions.upto(trials):
         bench.say(f"trial {len(records) + 1} of {trials}", TRIALS_SHARE * len(records) / trials)
         began = clock()
@@ -214,7 +226,9 @@ def search(
             front = _not_beaten([*front, tried])
             first = tried if len(records) == 1 else first
         suggestions.tell(records[-1].score)
-        if sum(record.seconds for record in records) >= 60 * minutes:
+        # A costly rung keeps time for one more fit of the kind, and for the refit on fit and select.
+        ahead = (1 + reserve) * records[-1].seconds if reserve else 0.0
+        if sum(record.seconds for record in records) + ahead >= 60 * minutes:
             break
     if not front:
         raise RungFailed(f"The rung {rung.name!r} failed with all {len(records)} settings. First: {records[0].failure}")
@@ -224,8 +238,16 @@ def search(
     if first is not None and _as_good(first, front[0], select.labels, weights, errors=hold):
         chosen = first
     seconds = sum(record.seconds for record in records)
-    probability = chosen.fitted.probability
-    return SearchResult(chosen.record.settings, chosen.score, chosen.log_loss, tuple(records), probability, seconds)
+    kept = chosen.fitted
+    return SearchResult(
+        chosen.record.settings, chosen.score, chosen.log_loss, tuple(records), kept.probability, seconds,
+        kept.record, kept.model,
+    )  # fmt: skip
+
+
+def is_costly(rung: Rung) -> bool:
+    """Whether one fit of it takes minutes."""
+    return bool(getattr(rung, "costly", False))
 
 
 def learning_curve(
@@ -240,19 +262,25 @@ def learning_curve(
     full_score: float,
     shares: Sequence[float] = (1 / 8, 1 / 4, 1 / 2),
     memory: FitMemory | None = None,
+    seconds_left: float = float("inf"),
+    full_seconds: float = 0.0,
 ) -> tuple[CurvePoint, ...]:
     """The score on select after fitting on growing shares of fit, at settings chosen on all of it.
 
     The parts are stratified, nested and the same for every rung. A part with fewer rows than classes, or on which the
-    rung fails, is left out. The last point is all of fit with ``full_score``, which is not computed again.
+    rung fails, is left out, and so is one for which ``seconds_left`` do not suffice, by the share of ``full_seconds``,
+    the time a fit on all rows took. The last point is all of fit with ``full_score``, which is not computed again.
     """
     work = _Trials(rung, select, n_classes, metric, bench, memory or FitMemory(), time.monotonic)
+    if not getattr(rung, "curve", True):
+        shares = ()
     order = stratified_order(fit.labels, bench.seed)
     points = []
     for share in sorted(shares):
         rows = round(share * len(fit))
-        if not n_classes <= rows < len(fit):
+        if not n_classes <= rows < len(fit) or share * full_seconds > seconds_left:
             continue
+        seconds_left -= share * full_seconds
         try:
             fitted = work.fitted(fit.take(np.sort(order[:rows])), settings)
         except OutOfDisk:

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The candidate that another is made from: a teacher, or the model that is shrunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bigenough.rungs.protocol import Predictor
+from bigenough.task import Examples
+
+__all__ = ["Parent"]
+
+
+@dataclass(frozen=True, eq=False)
+class Parent:
+    """Two models of one candidate: the one that saw fit alone, and the final one that saw fit and select.
+
+    What is made from it is chosen on select, so it must then come from the model that has not seen select.
+
+    Attributes:
+        name: the candidate's name.
+        folder: the name of its folder, by which it is known to the key of whatever is made from it.
+        kind: its predictor's kind.
+        fit_rows: how many rows fit has.
+        on_fit: loads, or fits again, the model of fit alone.
+        final: loads the final model.
+    """
+
+    name: str
+    folder: str
+    kind: str
+    fit_rows: int
+    on_fit: Callable[[], Predictor]
+    final: Callable[[], Predictor]
+
+    def of(self, examples: Examples) -> Predictor:
+        """The model that saw these rows and no others: fit, or fit and select."""
+        return self.on_fit() if len(examples) <= self.fit_rows else self.final()
