@@ -14,6 +14,7 @@ import pytest
 from scipy.optimize import brentq
 
 from bigenough.verdict import Nominee, Reference, decide, metric_intervals, power
+from bigenough.verdict.exact import exact_level
 from bigenough.verdict.noninferiority import exact_pvalue, paired_counts, tango_lower, tango_upper
 from bigenough.verdict.resampling import resample
 from bigenough.verdict.sequence import climb_up, walk_down
@@ -102,7 +103,8 @@ def test_accuracy_crowns_no_unworthy_size_more_often_than_alpha(mode, n, margin,
         gold, (big, *small) = world.draw(rng, n, [skill, *skills])
         order = range(k) if mode == "down" else range(k)[::-1]
         pairs = np.array([paired_counts(small[i] == gold, big == gold) for i in order])
-        lower = tango_lower(pairs[:, 0], pairs[:, 1], n, ALPHA if mode == "down" else ALPHA / k)
+        level = exact_level(n, margin, ALPHA if mode == "down" else ALPHA / k)
+        lower = tango_lower(pairs[:, 0], pairs[:, 1], n, level)
         steps = (walk_down if mode == "down" else climb_up)(k, lambda i, level, found=lower: found[i] > -margin, ALPHA)
         passed = [step.place for step in steps if step.passed]
         winner = None if not passed else str(order[passed[-1]])
@@ -112,6 +114,19 @@ def test_accuracy_crowns_no_unworthy_size_more_often_than_alpha(mode, n, margin,
             verdict = decide(gold, nominees, Reference("big", big, 100), margin=margin, alpha=ALPHA, mode=mode)
             assert verdict.winner == winner or (winner is None and verdict.winner == "big")
     assert false / STUDIES <= CEILING
+
+
+@pytest.mark.parametrize(("n", "margin"), [(180, 0.005), (275, 0.0075), (550, 0.005), (1000, 0.01), (3080, 0.015)])
+@pytest.mark.parametrize("claim", ["proved", "shown worse"])
+def test_candidate_that_is_never_right_alone_is_not_misjudged_more_often_than_alpha(n, margin, claim):
+    """The corner of discordance where Tango's test itself is too bold, in both directions."""
+    rng = np.random.default_rng(20_26)
+    lost = rng.binomial(n, margin, size=20_000)
+    if claim == "proved":
+        false = tango_lower(0, lost, n, exact_level(n, margin, ALPHA)) > -margin
+    else:
+        false = tango_upper(0, lost, n, exact_level(n, margin, ALPHA, worse=True)) < -margin
+    assert false.mean() <= ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / len(lost))
 
 
 @pytest.mark.parametrize(
@@ -231,7 +246,7 @@ def test_intervals_of_every_score_cover(grouped):
 def test_power_is_what_studies_show(n, discordance, difference):
     b, c = (discordance + difference) / 2, (discordance - difference) / 2
     draws = np.random.default_rng(4).multinomial(n, [b, c, 1 - b - c], size=20_000)
-    shown = np.mean(tango_lower(draws[:, 0], draws[:, 1], n, ALPHA) > -0.02)
+    shown = np.mean(tango_lower(draws[:, 0], draws[:, 1], n, exact_level(n, 0.02, ALPHA)) > -0.02)
     assert power(n, 0.02, discordance, difference=difference) == pytest.approx(shown, abs=0.03)
 
 

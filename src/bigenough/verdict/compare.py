@@ -3,7 +3,7 @@
 
 | metric | rows | reference | bounds and p-value |
 | --- | --- | --- | --- |
-| accuracy | independent | candidate | Tango's score test; exact McNemar beside it |
+| accuracy | independent | candidate | Tango's score test at its exact level; exact McNemar beside it |
 | accuracy | independent | bar | exact binomial (Clopper–Pearson) |
 | accuracy | grouped | either | bootstrap over groups; Tango beside it, marked as ignoring groups |
 | macro F1, balanced accuracy | either | either | bootstrap over rows or groups |
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bigenough.task import MetricName, metrics
+from bigenough.verdict.exact import exact_level
 from bigenough.verdict.noninferiority import (
     exact_bounds,
     exact_pvalue,
@@ -36,6 +37,7 @@ __all__ = ["CONFIDENCE", "TARGET_POWER", "Figures", "Question", "compare", "miss
 
 CONFIDENCE = 0.95
 TARGET_POWER = 0.8
+MARGIN_STEP = 1e-5
 HOPELESS = 20
 """More than so many times today's rows nobody will label; the sentence says so."""
 
@@ -58,7 +60,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one nominee; ``spread`` is the standard deviation of the difference per root of n rows."""
+    """What was measured of one nominee.
+
+    ``spread`` is the standard deviation of the difference per root of n rows; ``exact_level`` and ``exact_level_worse``
+    are the levels of the lower and the upper bound, where they are smaller than the one that was promised.
+    """
 
     score: float
     reference_score: float
@@ -74,6 +80,9 @@ class Figures:
     only_reference_right: int | None = None
     mcnemar_p: float | None = None
     ignores_groups: IgnoresGroups | None = None
+    exact_level: float | None = None
+    exact_level_worse: float | None = None
+    smallest_provable_margin: float = 0.0
 
     @property
     def discordance(self) -> float | None:
@@ -98,8 +107,9 @@ def _tango(question: Question, predicted: Codes, level: float) -> Figures:
     (b, c), n = paired_counts(right, reference_right), len(question.gold)
     difference = (b - c) / n
     half = (1 - CONFIDENCE) / 2
+    below, above = exact_level(n, question.margin, level), exact_level(n, question.margin, level, worse=True)
     # An upper bound is the lower bound with the two models exchanged; one call inverts all four.
-    ends = tango_lower([b, c, b, c], [c, b, c, b], n, [level, level, half, half]).tolist()
+    ends = tango_lower([b, c, b, c], [c, b, c, b], n, [below, above, half, half]).tolist()
     return Figures(
         score=float(np.mean(right)),
         reference_score=float(np.mean(reference_right)),
@@ -114,7 +124,22 @@ def _tango(question: Question, predicted: Codes, level: float) -> Figures:
         only_candidate_right=b,
         only_reference_right=c,
         mcnemar_p=mcnemar_pvalue(b, c),
+        exact_level=below,
+        exact_level_worse=above,
+        smallest_provable_margin=_smallest_margin(b, c, n, level, float(tango_lower(b, c, n, level))),
     )
+
+
+def _smallest_margin(b: int, c: int, n: int, level: float, lower: float) -> float:
+    """The margin at which these counts pass, rounded up; found in steps, since each margin has a level of its own."""
+    margin = _up(max(0.0, -lower))
+    while margin < 1 and (bound := float(tango_lower(b, c, n, exact_level(n, margin, level)))) <= -margin:
+        margin = _up(max(margin + MARGIN_STEP / 2, -bound))
+    return min(margin, 1.0)
+
+
+def _up(margin: float) -> float:
+    return math.ceil(margin / MARGIN_STEP - 1e-9) * MARGIN_STEP
 
 
 def _exact(question: Question, predicted: Codes, level: float) -> Figures:
@@ -131,6 +156,7 @@ def _exact(question: Question, predicted: Codes, level: float) -> Figures:
         method="exact binomial",
         n=n,
         spread=math.sqrt(hits / n * (1 - hits / n)),
+        smallest_provable_margin=max(0.0, bar - bounds.low),
     )
 
 
@@ -155,11 +181,12 @@ def _bootstrap(question: Question, predicted: Codes, level: float) -> Figures:
         b, c = paired_counts(predicted == gold, reference == gold)
         mcnemar = mcnemar_pvalue(b, c) if question.groups is None else None
         beside = _ignoring_groups(question, b, c, level)
+    lower = max(result.bound(level, "lower") - shift, -1.0)
     return Figures(
         score=score,
         reference_score=reference_score,
         difference=score - reference_score,
-        lower=max(result.bound(level, "lower") - shift, -1.0),
+        lower=lower,
         upper=min(result.bound(level, "upper") - shift, 1.0),
         interval=PlainInterval(max(low, -1.0), min(high, 1.0), CONFIDENCE),
         p_value=result.pvalue(shift - question.margin),
@@ -170,6 +197,7 @@ def _bootstrap(question: Question, predicted: Codes, level: float) -> Figures:
         only_reference_right=c,
         mcnemar_p=mcnemar,
         ignores_groups=beside,
+        smallest_provable_margin=max(0.0, -lower),
     )
 
 

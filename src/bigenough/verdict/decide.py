@@ -184,14 +184,14 @@ def _comparison(nominee: Nominee, step: Step, figures: Figures | None, question:
     values = {name: getattr(figures, name) for name in figures.__dataclass_fields__ if name != "spread"}
     tested = step.passed is not None
     if not tested:
-        values |= {"lower": None, "p_value": None, "ignores_groups": None}
+        unsaid = ("lower", "p_value", "ignores_groups", "exact_level", "smallest_provable_margin")
+        values |= dict.fromkeys(unsaid)
     worse = figures.upper < -question.margin
     open_ = not step.passed and not worse
     return replace(
         blank,
         **values,
         shown_worse=worse,
-        smallest_provable_margin=max(0.0, -figures.lower) if tested else None,
         rows_needed=missing_rows(question, figures, step.level) if open_ else None,
     )
 

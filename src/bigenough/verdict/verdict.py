@@ -139,7 +139,9 @@ class RowsNeeded:
 class Comparison:
     """One nominee against the reference. Scores and differences are fractions, difference = nominee − reference.
 
-    ``lower`` and ``upper`` are one-sided bounds, each at error ``level``. A nominee whose turn never came has no
+    ``lower`` and ``upper`` are one-sided bounds, each at error ``level``; where the test is only asymptotically exact
+    they are computed at ``exact_level`` and ``exact_level_worse``, which keep that error, and it passes when its
+    p-value is below ``exact_level``. A nominee whose turn never came has no
     ``lower`` and no ``p_value``: nothing about it was tested; if it was never opened all its figures are None.
     """
 
@@ -162,6 +164,8 @@ class Comparison:
     only_reference_right: int | None = None
     mcnemar_p: float | None = None
     ignores_groups: IgnoresGroups | None = None
+    exact_level: float | None = None
+    exact_level_worse: float | None = None
     smallest_provable_margin: float | None = None
     rows_needed: RowsNeeded | None = None
     words: str = ""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .distributions import binomial_tail, normal
+from .size import largest_size
 from .statistics import (
     Resamples,
     calibration_error,
@@ -33,6 +34,8 @@ Floats = NDArray[np.float64]
 Json = Mapping[str, Any]
 
 CLOSED, INVERTED = 1e-9, 1e-6
+ROUNDED = 3e-4
+"""The largest size is looked for on a grid of discordances, here and in the verdict on different ones."""
 
 
 class Arrays(NamedTuple):
@@ -135,7 +138,7 @@ def _comparison(verdict: Json, stated: Json, rows: _Rows) -> Iterator[Check]:
         b = int(((predicted == gold) & (against != gold)).sum())
         c = int(((predicted != gold) & (against == gold)).sum())
         exact = mcnemar(b, c) if rows.groups is None else None
-    found = _bounds(verdict, stated["level"], rows, predicted, against)
+    found = _bounds(verdict, stated, rows, predicted, against)
     tested = stated["decision"] != "not tested"
     yield _same(f"{name}: n", stated["n"], len(gold))
     yield _same(f"{name}: score", stated["score"], score)
@@ -151,17 +154,39 @@ def _comparison(verdict: Json, stated: Json, rows: _Rows) -> Iterator[Check]:
     yield _same(f"{name}: interval, high end", stated["interval"]["high"], found.high, INVERTED)
     yield _same(f"{name}: p-value", stated["p_value"], found.p_value if tested else None, INVERTED)
     yield _same(f"{name}: shown worse", stated["shown_worse"], found.upper < -verdict["margin"])
+    yield from _exact_levels(verdict, stated)
     if tested:
         yield _same(f"{name}: decision", stated["decision"], "passed" if found.lower > -verdict["margin"] else "failed")
-        yield _same(f"{name}: smallest margin", stated["smallest_provable_margin"], max(0.0, -found.lower), INVERTED)
+        yield _smallest_margin(verdict, stated, found, b, c)
     if stated["ignores_groups"] is not None and b is not None and c is not None:
         yield from _beside(stated, b, c, len(gold), verdict["margin"])
     if stated["rows_needed"] is not None:
         yield _rows_needed(verdict, stated, rows, predicted, against)
 
 
-def _bounds(verdict: Json, level: float, rows: _Rows, predicted: Codes, against: Codes | None) -> _Found:
-    n, margin = len(rows.gold), verdict["margin"]
+def _exact_levels(verdict: Json, stated: Json) -> Iterator[Check]:
+    """A level below the promised one must bring the size of the test down to what was promised."""
+    for key, worse in (("exact_level", False), ("exact_level_worse", True)):
+        level = stated.get(key)
+        if level is not None:
+            size = largest_size(stated["n"], verdict["margin"], level, worse=worse)
+            kept = level <= stated["level"] and size <= stated["level"] + ROUNDED
+            yield Check(f"{stated['candidate']}: {key.replace('_', ' ')}", stated["level"], size, kept)
+
+
+def _smallest_margin(verdict: Json, stated: Json, found: _Found, b: int | None, c: int | None) -> Check:
+    """Where the test has an exact level of its own for each margin: at the stated one, these very counts must pass."""
+    name, margin = f"{stated['candidate']}: smallest margin", stated["smallest_provable_margin"]
+    if stated.get("exact_level") is None or b is None or c is None:
+        return _same(name, margin, max(0.0, -found.lower), INVERTED)
+    level = 1 - normal.cdf(tango_statistic(b, c, stated["n"], -margin)) if margin > 0 else stated["exact_level"]
+    size = largest_size(stated["n"], margin, level)
+    least = max(0.0, -tango_bound(b, c, stated["n"], stated["level"])[0])
+    return Check(name, margin, least, margin >= least - INVERTED and size <= stated["level"] + ROUNDED)
+
+
+def _bounds(verdict: Json, stated: Json, rows: _Rows, predicted: Codes, against: Codes | None) -> _Found:
+    n, margin, level = len(rows.gold), verdict["margin"], stated["level"]
     bar = verdict["reference"]["score"] if against is None else 0.0
     if verdict["metric"] == "accuracy" and rows.groups is None:
         right = predicted == rows.gold
@@ -172,7 +197,9 @@ def _bounds(verdict: Json, level: float, rows: _Rows, predicted: Codes, against:
             return _Found(lower - bar, upper - bar, p, low - bar, high - bar, "exact binomial")
         b, c = int((right & (against != rows.gold)).sum()), int((~right & (against == rows.gold)).sum())
         p = 1 - normal.cdf(tango_statistic(b, c, n, -margin))
-        return _Found(*tango_bound(b, c, n, level), p, *tango_bound(b, c, n, 0.025), "Tango score")
+        below, above = stated.get("exact_level") or level, stated.get("exact_level_worse") or level
+        lower, upper = tango_bound(b, c, n, below)[0], tango_bound(b, c, n, above)[1]
+        return _Found(lower, upper, p, *tango_bound(b, c, n, 0.025), "Tango score")
     drawn = _draw(verdict, rows, predicted, against)
     (lower, upper), (low, high) = drawn.bounds(level), drawn.bounds(0.025)
     ends = (
