@@ -56,7 +56,8 @@ def study_run(diagnoses_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A finished study of all rungs, and what the command printed as JSON."""
     out = tmp_path_factory.mktemp("study") / "diagnoses"
     run = start_cli(
-        "fit", diagnoses_csv, "--label", "chapter", "--text", "term", "--trials", "2", "--out", out, "--json"
+        *("fit", diagnoses_csv, "--label", "chapter", "--text", "term", "--trials", "2", "--out", out, "--json"),
+        *("--rungs", "majority,linear,static,frozen"),
     )
     assert run.returncode in (0, 3, 4), run.stderr
     return Study(out), json.loads(run.stdout)

@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args
 from bigenough.errors import BadOption
 from bigenough.task import Limits, MetricName
 
-__all__ = ["DEFAULT_MARGIN_POINTS", "Options", "OrderBy", "SearchMode"]
+__all__ = ["DEFAULT_MARGIN_POINTS", "Options", "OrderBy", "SearchMode", "Shrink"]
 
 SearchMode = Literal["down", "up"]
 OrderBy = Literal["size", "latency"]
+Shrink = Literal["none", "fast", "all"]
 
 DEFAULT_MARGIN_POINTS = 1.5
 
@@ -36,6 +37,9 @@ class Options:
         search: "down" fits every rung and tests from the largest nominee down; "up" climbs to the first proof.
         order_by: what "smaller" means: bytes on disk, or the measured median latency of one row.
         rungs: the rungs to race; every one that is installed when None.
+        shrink: which smaller models are made of the best candidates: "none"; "fast" prunes vocabularies and features
+            and quantises; "all" also drops and narrows layers and lets the best teach the smaller rungs.
+        encoder: the pre-trained encoder that the embedding rungs stand on: a name or folder; None takes the default.
         trials: settings tried per rung.
         minutes: training time spent on one rung's search before it stops trying.
         seed: the only source of randomness.
@@ -57,6 +61,8 @@ class Options:
     search: SearchMode = "down"
     order_by: OrderBy = "size"
     rungs: tuple[str, ...] | None = None
+    shrink: Shrink = "fast"
+    encoder: str | None = None
     trials: int = 16
     minutes: float = 5.0
     seed: int = 0
@@ -65,7 +71,12 @@ class Options:
     country: str | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (("metric", MetricName), ("search", SearchMode), ("order_by", OrderBy)):
+        for name, allowed in (
+            ("metric", MetricName),
+            ("search", SearchMode),
+            ("order_by", OrderBy),
+            ("shrink", Shrink),
+        ):
             if getattr(self, name) not in get_args(allowed):
                 raise BadOption(f"{name} must be one of {list(get_args(allowed))}. Got {getattr(self, name)!r}.")
         if self.bar is not None and not 0 < self.bar < 1:

@@ -15,11 +15,11 @@ from bigenough.rungs.candidate import Candidate
 from bigenough.specialist.artefact import Judgement, pack
 from bigenough.storage import write_text
 from bigenough.study_folder import StudyFolder
-from bigenough.task.labelled import texts_of
+from bigenough.task.labelled import Texts, texts_of
 from bigenough.task.table import Table
 from bigenough.verdict import Verdict, next_rows
 
-__all__ = ["package", "write_next_rows"]
+__all__ = ["package", "pool_texts", "write_next_rows"]
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
 ROWS_ASKED_AGAIN = 128
@@ -81,11 +81,16 @@ def _judgement(
     )
 
 
+def pool_texts(table: Table, job: Job) -> Texts:
+    """The texts of an unlabelled table, from the column that the labelled one has them in, or a guessed one."""
+    return texts_of(table, text=job.read.text if job.read.text in table.frame.columns else None)
+
+
 def write_next_rows(
     folder: StudyFolder, candidates: Mapping[str, Candidate], verdict: Verdict, table: Table, job: Job, *, seed: int
 ) -> None:
     """Write label-next.csv: which unlabelled rows would decide the verdict, and which would teach the models most."""
-    read = texts_of(table, text=job.read.text if job.read.text in table.frame.columns else None)
+    read = pool_texts(table, job)
     texts, rows = read.texts, read.rows
     learners = {name: each for name, each in candidates.items() if each.record["place"] > 0} or dict(candidates)
     probabilities = {name: each.predictor(None).predict_proba(texts) for name, each in learners.items()}

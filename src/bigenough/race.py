@@ -8,7 +8,7 @@ rungs need not be fitted at all. Whatever one rung fails at, the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +21,20 @@ from bigenough.progress import Progress
 from bigenough.rungs.candidate import Budget, Candidate, candidate_key, make_candidate
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.search import FitMemory
+from bigenough.shrinking import parent_of, steps
+from bigenough.storage import content_hash
 from bigenough.study_folder import StudyFolder
 from bigenough.verdict import Bar, LeftOut, Nominee, Reference, Verdict, decide
 from bigenough.verdict.nomination import Contender, Nomination, nominate
 
-__all__ = ["Race"]
+__all__ = ["SHRINKING", "Race"]
+
+SHRINKING = "smaller models"
+"""The name of the step in which candidates are shrunk."""
+KEY = "[0-9a-f]" * 12
+"""A candidate's key in its folder's name; "frozen-*" would find "frozen-int8" too."""
+LEAST_FLIPS = 0.005
+"""With a margin of zero, shrinking may still change this share of the labels: the verdict looks at what they cost."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,9 @@ class Race:
     def race(self, rungs: Sequence[Rung]) -> Verdict:
         """Fit every rung, write the nomination down, open certify, test from the most expensive nominee down."""
         if not self.folder.has("plan.json"):
-            self._plan_race(*self._fit_all(rungs))
+            candidates, failures = self._fit_all(rungs)
+            smaller, refused = self._shrink(candidates, rungs)
+            self._plan_race({**candidates, **smaller}, [*failures, *refused])
         plan = self.folder.read("plan.json")
         nomination = Nomination.from_json(plan)
         candidates = {name: Candidate(self.folder.candidates / home) for name, home in plan["candidates"].items()}
@@ -102,13 +113,43 @@ class Race:
             raise RungFailed(f"No rung could be fitted: {reasons}")
         return candidates, failures
 
-    def _fitted(self, rungs: Sequence[Rung]) -> Iterator[tuple[Rung, Candidate | LeftOut]]:
+    def _shrink(
+        self, candidates: Mapping[str, Candidate], rungs: Sequence[Rung]
+    ) -> tuple[dict[str, Candidate], list[LeftOut]]:
+        """Make smaller models of the candidates that stand a chance: the best on select, and whoever it would face."""
+        if self.options.shrink == "none":
+            return {}, []
+        self.progress.start(SHRINKING)
+        field = nominate([self._contender(each) for each in candidates.values()], against="best")
+        chosen = [name for name in (field.reference, *field.nominees) if name and candidates[name].record["place"] > 0]
+        makers = {rung.name: rung for rung in rungs}
+        made: dict[str, Candidate] = {}
+        refused: list[LeftOut] = []
+        plan = steps(
+            candidates, chosen, rungs, allowed_flips=max(self.options.margin_fraction, LEAST_FLIPS),
+            all_=self.options.shrink == "all",
+        )  # fmt: skip
+        for step in plan:
+            known = {**candidates, **made}
+            parent = next(name for name in step.parents if name in known)
+            rung = step.make(parent_of(known[parent], makers[parent], self.job, self.bench))
+            makers[rung.name] = rung
+            for _, product in self._fitted([rung], step=False):
+                if isinstance(product, LeftOut):
+                    refused.append(product)
+                else:
+                    made[rung.name] = product
+        return made, refused
+
+    def _fitted(self, rungs: Sequence[Rung], *, step: bool = True) -> Iterator[tuple[Rung, Candidate | LeftOut]]:
         """Each rung fitted and measured when it is asked for; a failure costs that rung only."""
         for rung in rungs:
-            self.progress.start(rung.name)
+            if step:
+                self.progress.start(rung.name)
             made: Candidate | LeftOut
             try:
-                made = self._fit_one(rung)
+                unsuited = self._unsuited(rung)
+                made = LeftOut(rung.name, unsuited) if unsuited else self._fit_one(rung)
             except OutOfDisk:
                 raise
             except Exception as error:  # a plugin or a library may raise anything
@@ -117,13 +158,19 @@ class Race:
                 made = LeftOut(rung.name, reason)
             yield rung, made
 
+    def _unsuited(self, rung: Rung) -> str | None:
+        asked: Callable[..., str | None] | None = getattr(rung, "unsuited", None)
+        return None if asked is None else asked(self.job.fit, len(self.job.task.classes))
+
     def _fit_one(self, rung: Rung) -> Candidate:
-        opened = sorted(self.folder.candidates.glob(f"{rung.name}-*/certify.npz"))
+        opened = sorted(self.folder.candidates.glob(f"{rung.name}-{KEY}/certify.npz"))
         if opened:  # it has met certify: another version of its recipe must not get a second look
             return Candidate(opened[0].parent)
         options = self.options
         budget = Budget(options.trials, options.minutes)
-        key = candidate_key(rung, self.job.key, self.job.task, budget, rung.weights(self.bench), options.seed)
+        told = [list(self.bench.unlabelled), dict(self.bench.descriptions)]
+        data = content_hash(self.job.key, told) if any(told) else self.job.key
+        key = candidate_key(rung, data, self.job.task, budget, rung.weights(self.bench), options.seed)
         candidate = make_candidate(
             rung, self.folder.candidates / f"{rung.name}-{key}",
             fit=self.job.fit, select=self.job.select, task=self.job.task, budget=budget,

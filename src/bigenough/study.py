@@ -19,15 +19,16 @@ from bigenough.errors import BadOption, InputError
 from bigenough.job import Job, read_job
 from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
-from bigenough.packaging import package, write_next_rows
+from bigenough.packaging import package, pool_texts, write_next_rows
 from bigenough.progress import Progress, Silence, Step
-from bigenough.race import Race
+from bigenough.race import SHRINKING, Race
 from bigenough.rungs.candidate import Candidate
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.registry import find_rungs
 from bigenough.study_folder import StudyFolder
 from bigenough.task import Limits
 from bigenough.task.audit import audit
+from bigenough.task.descriptions import read_descriptions
 from bigenough.task.reading import read_table
 from bigenough.task.table import Table
 from bigenough.verdict import Verdict
@@ -45,6 +46,7 @@ def fit(
     text: str | None = None,
     test: Any = None,
     unlabelled: Any = None,
+    descriptions: Mapping[str, str] | str | Path | None = None,
     out: str | Path | None = None,
     name: str | None = None,
     limits: Limits | Mapping[str, float] | None = None,
@@ -58,7 +60,9 @@ def fit(
         label: the column with the gold labels; guessed, and the guess explained, when None.
         text: the column with the texts; guessed when None.
         test: an official test set, in any of the same forms; it becomes certify, whole.
-        unlabelled: texts without labels, to say which rows to label next when the answer is not "proved".
+        unlabelled: texts without labels: they show a student what its teacher says of them, and say which rows to label
+            next when the answer is not "proved".
+        descriptions: what each class means, by its label, or a table of two columns that says so.
         out: the study's folder, by default ``studies/<name>-<hash>``; a study in it is resumed, never overwritten.
         name: what to call the task; by default the file's name.
         limits: hard requirements, as in ``{"latency_p95_ms": 5, "size_mb": 20}``.
@@ -75,15 +79,16 @@ def fit(
     """
     progress = progress or Silence()
     choices = _options(text=text, label=label, limits=_limits(limits), **options)
-    rungs = find_rungs(choices.rungs, report=progress.note)
+    rungs = find_rungs(choices.rungs, encoder=choices.encoder, report=progress.note)
     _check_reference(choices, rungs)
     meter = EnergyMeter(choices.country)
     progress.start("reading")
     job = read_job(data, test, choices, name)
     pool = None if unlabelled is None else read_table(unlabelled)
+    meanings = read_descriptions(descriptions, job.task.classes)
     folder = StudyFolder(Path(out) if out is not None else Path("studies") / f"{job.task.name}-{job.key}")
     with folder.opened(job.identity(choices), job.facts(choices)):
-        _Run(folder, job, choices, progress, rungs, meter, pool).tell()
+        _Run(folder, job, choices, progress, rungs, meter, pool, meanings).tell()
     return Study(folder.path)
 
 
@@ -122,6 +127,7 @@ class _Run:
     rungs: list[Rung]
     meter: EnergyMeter
     pool: Table | None
+    descriptions: Mapping[str, str]
 
     def tell(self) -> None:
         """Do whatever is not done yet."""
@@ -139,7 +145,9 @@ class _Run:
 
     def _plan_steps(self) -> None:
         work = [Step(rung.name, 1.0 if rung.place == 0 else 10.0) for rung in self.rungs]
-        self.progress.plan([Step("reading", 1), Step("audit", 2), *work, Step("certify", 2), Step("packaging", 2)])
+        smaller = [Step(SHRINKING, 10.0)] if self.options.shrink != "none" and self.options.search == "down" else []
+        end = [Step("certify", 2), Step("packaging", 2)]
+        self.progress.plan([Step("reading", 1), Step("audit", 2), *work, *smaller, *end])
 
     def _audit(self) -> None:
         if self.folder.has("audit.json"):
@@ -175,8 +183,8 @@ class _Run:
         home = os.environ.get("BIGENOUGH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "bigenough"
         return Workbench(
             seed=self.options.seed, threads=self.threads, cache=Path(home).expanduser(),
-            offline=self.options.offline,
-            say=self.progress.say,
+            offline=self.options.offline, class_names=self.job.task.classes, descriptions=self.descriptions,
+            unlabelled=[] if self.pool is None else pool_texts(self.pool, self.job).texts, say=self.progress.say,
         )  # fmt: skip
 
 

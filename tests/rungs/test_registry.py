@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bigenough.errors import BadOption, InputError, RungFailed
+from bigenough.errors import BadOption, InputError, MissingExtra, RungFailed
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.registry import find_rungs
@@ -77,8 +77,35 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_ours_stand_in_order():
-    names = [rung.name for rung in find_rungs()]
-    assert names == ["majority", "linear", "static", "frozen"]
+    names = [rung.name for rung in find_rungs(report=lambda sentence: None)]
+    core = ["majority", "linear", "static", "label-names", "frozen"]
+    assert [name for name in names if name in core] == core
+    assert set(names) - set(core) <= {"tuned-static", "tuned", "few"}
+
+
+NEEDY = """
+class NeedyRung:
+    name, version, summary, place = "needy", 1, "needs a package that nobody has", 9
+    requires, extra = ("numpy", "no_such_package_anywhere"), "tune"
+    def weights(self, bench): return {}
+    def first_settings(self, examples, n_classes): return {}
+    def suggest(self, trial, examples, n_classes): return {}
+    def fit(self, examples, n_classes, settings, bench): raise AssertionError
+"""
+
+
+def test_a_rung_without_its_package_is_left_out_with_the_command(site: Path):
+    install(site, "plugin_needy", "[bigenough.rungs]\nneedy = plugin_needy:NeedyRung\n", NEEDY)
+    told: list[str] = []
+    assert "needy" not in [rung.name for rung in find_rungs(report=told.append)]
+    assert any("pip install 'bigenough[tune]'" in sentence and "needy" in sentence for sentence in told)
+    with pytest.raises(MissingExtra, match=r"no_such_package_anywhere.*pip install 'bigenough\[tune\]'"):
+        find_rungs(["needy"])
+
+
+def test_the_encoder_goes_to_the_rungs_that_stand_on_one():
+    rungs = find_rungs(["linear", "static", "frozen"], encoder="./some-folder")
+    assert [getattr(rung, "encoder", None) for rung in rungs] == [None, "./some-folder", "./some-folder"]
 
 
 def test_the_order_of_names_does_not_matter():

@@ -12,6 +12,8 @@ from bigenough.errors import MissingExtra
 
 __all__ = ["demo_command", "diagnosis_terms"]
 
+RUNGS = ("majority", "linear", "static", "frozen")
+"""What the core install brings; tuning an encoder would take longer than a demo may."""
 CHAPTER_LEFT_OUT = "22"
 
 
@@ -48,5 +50,7 @@ def demo_command(
     """Which chapter of ICD-10-CM does a diagnosis belong to? Race the ladder on disease families it never saw."""
     from bigenough.cli.fit import run_and_show
 
-    options = {"text": "term", "label": "chapter", "group": "category", "name": "icd-10-cm", "out": out}
+    options = {
+        "text": "term", "label": "chapter", "group": "category", "name": "icd-10-cm", "out": out, "rungs": RUNGS,
+    }  # fmt: skip
     raise typer.Exit(run_and_show(diagnosis_terms(), options, as_json=as_json))

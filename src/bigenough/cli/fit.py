@@ -34,7 +34,12 @@ def fit_command(
         Path | None, typer.Option(help="An official test set; becomes certify.", rich_help_panel=COLUMNS)
     ] = None,
     unlabelled: Annotated[
-        Path | None, typer.Option(help="Texts without labels, to say which to label next.", rich_help_panel=COLUMNS)
+        Path | None,
+        typer.Option(help="Texts without labels, for students and to name the next.", rich_help_panel=COLUMNS),
+    ] = None,
+    descriptions: Annotated[
+        Path | None,
+        typer.Option(help="Table of labels and what they mean.", rich_help_panel=COLUMNS),
     ] = None,
     metric: Annotated[
         str, typer.Option(help="accuracy, balanced_accuracy or macro_f1.", rich_help_panel=VERDICT)
@@ -68,6 +73,12 @@ def fit_command(
     rungs: Annotated[
         str | None, typer.Option(help="Rungs to race, as in majority,linear; by default all.", rich_help_panel=WORK)
     ] = None,
+    shrink: Annotated[
+        str, typer.Option(help="Make the best smaller: none, fast or all.", rich_help_panel=WORK)
+    ] = "fast",
+    encoder: Annotated[
+        str | None, typer.Option(help="Encoder for the rungs that stand on one: name or folder.", rich_help_panel=WORK)
+    ] = None,
     trials: Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)] = 16,
     minutes: Annotated[float, typer.Option(help="Minutes of search per rung.", rich_help_panel=WORK)] = 5.0,
     seed: Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=WORK)] = 0,
@@ -86,6 +97,7 @@ def fit_command(
     limits = {"latency_p95_ms": max_latency_p95_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
     options: dict[str, Any] = {
         "label": label, "text": text, "group": group, "time": time, "test": test, "unlabelled": unlabelled,
+        "descriptions": descriptions, "shrink": shrink, "encoder": encoder,
         "metric": metric, "margin": margin, "against": against, "bar": bar, "alpha": alpha, "search": search,
         "order_by": order_by, "trials": trials, "minutes": minutes, "seed": seed, "threads": threads,
         "rungs": None if rungs is None else tuple(each.strip() for each in rungs.split(",")),

@@ -35,7 +35,7 @@ from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_erro
 
 __all__ = ["Budget", "Candidate", "Meter", "Predictions", "candidate_key", "make_candidate"]
 
-CODE_PACKAGES = ("rungs", "models", "task/metrics.py")
+CODE_PACKAGES = ("rungs", "models", "shrink", "task/metrics.py")
 COSTLY_SHARE = 0.45
 """How much of a costly rung's minutes one fit may take: one in the search, one more on fit and select."""
 ON_FIT = "on-fit"
@@ -169,7 +169,7 @@ def candidate_key(rung: Rung, data: str, task: Task, budget: Budget, weights: Ma
             "seed": seed,
             "code": _code_hash(),
             "recipe": sha256_file(Path(source)) if source else "",
-            "libraries": {name: version(name) for name in LIBRARIES},
+            "libraries": {name: version(name) for name in (*LIBRARIES, *getattr(rung, "requires", ()))},
             "machine": platform.machine(),
         }
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -22,11 +23,14 @@ _FACTS = {"name": str, "version": int, "summary": str, "place": int}
 _METHODS = ("weights", "first_settings", "suggest", "fit")
 
 
-def find_rungs(names: Sequence[str] | None = None, *, report: Callable[[str], None] | None = None) -> list[Rung]:
+def find_rungs(
+    names: Sequence[str] | None = None, *, encoder: str | None = None, report: Callable[[str], None] | None = None
+) -> list[Rung]:
     """The installed rungs, from the cheapest to serve upwards.
 
     Args:
         names: only these; None gives all.
+        encoder: the pre-trained encoder for the rungs that stand on one; None leaves their default.
         report: told of each plugin that cannot be used, and why; by default a warning. A rung that was asked for by
             name and cannot be used raises ``RungFailed`` instead.
 
@@ -48,12 +52,13 @@ def find_rungs(names: Sequence[str] | None = None, *, report: Callable[[str], No
     rungs = []
     for name in dict.fromkeys(names) if names is not None else sorted(points):
         try:
-            rungs.append(_load(points[name]))
-        except (MissingExtra, RungFailed) as error:
+            rungs.append(_load(points[name], encoder))
+        except RungFailed as error:
             if names is not None:
                 raise
             tell(f"{error} It is left out.")
-    return sorted(rungs, key=lambda rung: (rung.place, rung.name))
+    rungs = _equipped(sorted(rungs, key=lambda rung: (rung.place, rung.name)), tell if names is None else None)
+    return rungs
 
 
 def _points() -> dict[str, EntryPoint]:
@@ -65,10 +70,12 @@ def _points() -> dict[str, EntryPoint]:
     return found
 
 
-def _load(point: EntryPoint) -> Rung:
+def _load(point: EntryPoint, encoder: str | None) -> Rung:
     where = f"The rung {point.name!r} ({point.value}{_of(point)})"
     try:
-        rung: Any = point.load()()
+        recipe = point.load()
+        takes_encoder = encoder is not None and "encoder" in inspect.signature(recipe).parameters
+        rung: Any = recipe(encoder=encoder) if takes_encoder else recipe()
     except BigEnoughError as error:
         raise RungFailed(f"{where} cannot be used: {error}") from error
     except Exception as error:  # whatever a stranger's module does while it is imported
@@ -80,16 +87,32 @@ def _load(point: EntryPoint) -> Rung:
     if rung.name != point.name:
         raise RungFailed(f"{where} calls itself {rung.name!r}. Expected the name of its entry point.")
     checked: Rung = rung
-    _check_requirements(checked)
     return checked
 
 
-def _check_requirements(rung: Rung) -> None:
-    for module in getattr(rung, "requires", ()):
-        if find_spec(module) is None:
-            extra = getattr(rung, "extra", None)
-            command = f"pip install 'bigenough[{extra}]'" if extra else f"pip install {module}"
-            raise MissingExtra(f"The rung {rung.name!r}", module, command)
+def _missing_module(rung: Rung) -> str | None:
+    return next((module for module in getattr(rung, "requires", ()) if find_spec(module) is None), None)
+
+
+def _command(rung: Rung, module: str) -> str:
+    extra = getattr(rung, "extra", None)
+    return f"pip install 'bigenough[{extra}]'" if extra else f"pip install {module}"
+
+
+def _equipped(found: Sequence[Rung], tell: Callable[[str], None] | None) -> list[Rung]:
+    """The rungs whose packages are installed; who is told of the others, or None to raise ``MissingExtra``."""
+    missing = {rung.name: module for rung in found if (module := _missing_module(rung))}
+    commands: dict[str, list[str]] = {}
+    for rung in found:
+        if rung.name in missing:
+            command = _command(rung, missing[rung.name])
+            if tell is None:
+                raise MissingExtra(f"The rung {rung.name!r}", missing[rung.name], command)
+            commands.setdefault(command, []).append(rung.name)
+    for command, names in commands.items():
+        if tell is not None:
+            tell(f"Left out, since their packages are not installed ({command}): {', '.join(names)}.")
+    return [rung for rung in found if rung.name not in missing]
 
 
 def _of(point: EntryPoint) -> str:

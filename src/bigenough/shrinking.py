@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which smaller models are made from which candidates, and in which order.
+
+It decides what is tried, never what is good enough: each product is a candidate like any other, chosen on select,
+measured from its own files and judged by the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from bigenough.job import Job
+from bigenough.rungs.candidate import Candidate
+from bigenough.rungs.parent import Parent
+from bigenough.rungs.predictors import load_predictor
+from bigenough.rungs.predictors.artefact import read_facts
+from bigenough.rungs.protocol import Predictor, Rung, Workbench
+
+__all__ = ["Step", "parent_of", "steps"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model to be made.
+
+    Attributes:
+        name: what the product will be called when it comes from the first of the parents.
+        parents: the candidates it can be made from; the first one that exists is taken.
+        make: the rung that makes it of a parent.
+    """
+
+    name: str
+    parents: tuple[str, ...]
+    make: Callable[[Parent], Rung]
+
+
+def steps(
+    candidates: Mapping[str, Candidate],
+    chosen: Sequence[str],
+    rungs: Sequence[Rung],
+    *,
+    allowed_flips: float,
+    all_: bool,
+) -> Iterator[Step]:
+    """What is made of the chosen candidates, in order; a later step may stand on an earlier one's product.
+
+    Args:
+        candidates: all that were fitted, by name.
+        chosen: those worth shrinking, the best on select first.
+        rungs: the ladder; its rungs may be taught by a larger candidate.
+        allowed_flips: the share of labels that shrinking may change.
+        all_: also what takes long and changes more: dropped layers, narrower layers, taught students.
+    """
+    for name in chosen:
+        kind = str(read_facts(candidates[name].model)["kind"])
+        if kind == "encoder":
+            yield from _of_encoder(name, allowed_flips, all_=all_)
+        elif kind == "static":
+            yield Step(f"{name}-8bit", (name,), _tables(allowed_flips))
+        elif kind == "linear":
+            yield Step(f"{name}-few-features", (name,), _features(allowed_flips))
+    if all_ and chosen:
+        yield from _students(candidates, chosen[0], rungs)
+
+
+def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> Parent:
+    """The two models of a candidate; the one of fit alone is fitted again where it was not kept."""
+
+    @cache
+    def on_fit() -> Predictor:
+        if candidate.on_fit.is_dir():
+            return load_predictor(candidate.on_fit, threads=bench.threads)
+        settings = candidate.record["settings"]
+        return rung.fit(job.fit, len(job.task.classes), settings, bench)
+
+    @cache
+    def final() -> Predictor:
+        return candidate.predictor(bench.threads)
+
+    kind = str(read_facts(candidate.model)["kind"])
+    return Parent(candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final)
+
+
+def _of_encoder(name: str, allowed_flips: float, *, all_: bool) -> Iterator[Step]:
+    from bigenough.shrink.int8 import Int8Rung
+    from bigenough.shrink.vocabulary import VocabularyRung
+
+    pruned = f"{name}-vocabulary"
+    yield Step(pruned, (name,), lambda parent: VocabularyRung(parent, allowed_flips))
+    yield Step(f"{pruned}-int8", (pruned, name), lambda parent: Int8Rung(parent, allowed_flips))
+    if all_:
+        from bigenough.shrink.layers import LayersRung
+        from bigenough.shrink.structure import StructureRung
+
+        yield Step(f"{name}-layers", (name,), lambda parent: LayersRung(parent, allowed_flips))
+        yield Step(f"{name}-structure", (name,), lambda parent: StructureRung(parent, allowed_flips))
+
+
+def _tables(allowed_flips: float) -> Callable[[Parent], Rung]:
+    from bigenough.shrink.tables import TablesRung
+
+    return lambda parent: TablesRung(parent, allowed_flips)
+
+
+def _features(allowed_flips: float) -> Callable[[Parent], Rung]:
+    from bigenough.shrink.features import FeaturesRung
+
+    return lambda parent: FeaturesRung(parent, allowed_flips)
+
+
+def _students(candidates: Mapping[str, Candidate], teacher: str, rungs: Sequence[Rung]) -> Iterator[Step]:
+    """Every smaller rung that can learn from probabilities is taught by the best one."""
+    from bigenough.shrink.distil import DistilledRung
+
+    def taught_by(student: Any) -> Callable[[Parent], Rung]:
+        return lambda parent: DistilledRung(student, parent)
+
+    for rung in rungs:
+        smaller = rung.name in candidates and candidates[rung.name].size_bytes < candidates[teacher].size_bytes
+        if rung.name != teacher and smaller and callable(getattr(rung, "fit_soft", None)):
+            yield Step(f"{rung.name}-from-{teacher}", (teacher,), taught_by(rung))

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a rung may do besides fitting: look at select while it fits, cost minutes, be made from another candidate."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigenough.rungs.candidate import Budget, make_candidate
+from bigenough.rungs.parent import Parent
+from bigenough.rungs.predictors import load_predictor
+from bigenough.rungs.predictors.constant import ConstantPredictor
+from bigenough.rungs.protocol import Watched, Workbench
+from bigenough.rungs.search import FitMemory, learning_curve, search
+from bigenough.task import Examples, Task
+
+CLASSES = ("no", "yes")
+
+
+def rows(n: int, first: int = 1) -> Examples:
+    labels = np.arange(n) % 3 == 0
+    return Examples([f"text {i}" for i in range(n)], labels.astype(np.int64), np.arange(first, first + n))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class ShareRung:
+    """Says one share for every row. Watching, it takes the share of the watched rows and says so in its settings."""
+
+    name, version, summary, place = "share", 1, "the same share for every row, whatever it says", 5
+    costly = True
+
+    def __init__(self, clock: Clock | None = None, minutes: float = 1.0) -> None:
+        self.calls: list[tuple[str, int, dict]] = []
+        self.benches: list[Workbench] = []
+        self.clock, self.minutes = clock, minutes
+
+    def weights(self, bench):
+        return {}
+
+    def first_settings(self, examples, n_classes):
+        return {"share": None, "luck": 0.0}
+
+    def suggest(self, trial, examples, n_classes):
+        return {"share": None, "luck": trial.suggest_float("luck", 0.0, 1.0)}
+
+    def fit(self, examples, n_classes, settings, bench):
+        self.calls.append(("fit", len(examples), dict(settings)))
+        self.benches.append(bench)
+        share = 0.5 if settings["share"] is None else settings["share"]
+        return ConstantPredictor(np.array([1 - share, share]))
+
+    def fit_watching(self, examples, n_classes, settings, bench, watch):
+        if self.clock is not None:
+            self.clock.now += 60 * self.minutes
+        share = float(watch.labels.mean())
+        self.calls.append(("watched", len(examples), dict(settings)))
+        self.benches.append(bench)
+        return Watched(ConstantPredictor(np.array([1 - share, share])), {**settings, "share": share}, {"looked": 1})
+
+
+@contextmanager
+def _no_meter():
+    class Reading:
+        def to_json(self):
+            return {name: {"value": None, "unit": "", "source": "not metered"} for name in ("wh", "co2e_g")}
+
+    yield Reading()
+
+
+def made(rung, folder: Path, memory: Path | None, minutes: float = 10.0):
+    return make_candidate(
+        rung, folder, fit=rows(90), select=rows(30, 91), task=Task("t", CLASSES), budget=Budget(3, minutes),
+        bench=Workbench(0, 1, folder), meter=_no_meter, memory=FitMemory(memory),
+    )  # fmt: skip
+
+
+def test_what_was_seen_on_select_goes_into_the_refit(tmp_path: Path):
+    rung = ShareRung()
+    candidate = made(rung, tmp_path / "candidate", tmp_path / "fits")
+    assert candidate.record["settings"]["share"] == pytest.approx(1 / 3)
+    assert candidate.record["record"] == {"looked": 1}
+    kind, n, settings = rung.calls[-1]
+    assert (kind, n) == ("fit", 120)
+    assert settings["share"] == pytest.approx(1 / 3)
+    assert candidate.record["trials"][0]["settings"]["share"] == pytest.approx(1 / 3)
+
+
+def test_a_costly_rung_leaves_the_model_of_fit_alone_and_is_told_its_minutes(tmp_path: Path):
+    rung = ShareRung()
+    candidate = made(rung, tmp_path / "candidate", tmp_path / "fits")
+    kept = load_predictor(candidate.on_fit)
+    assert kept.predict_proba(["x"])[0, 1] == pytest.approx(1 / 3)
+    assert all(0 < bench.fit_minutes < 5 for bench in rung.benches)
+    assert all(bench.scratch is not None for bench in rung.benches)
+
+
+def test_watched_fits_are_found_again_with_settings_record_and_model(tmp_path: Path):
+    bench, memory = Workbench(0, 1, tmp_path), FitMemory(tmp_path / "fits")
+    first = search(ShareRung(), rows(90), rows(30, 91), 2, "accuracy", trials=1, minutes=9, bench=bench, memory=memory)
+    again = ShareRung()
+    second = search(again, rows(90), rows(30, 91), 2, "accuracy", trials=1, minutes=9, bench=bench, memory=memory)
+    assert again.calls == []
+    assert (second.settings, second.record, second.model) == (first.settings, first.record, first.model)
+    assert second.model is not None
+
+
+@pytest.mark.parametrize(("minutes", "trials"), [(1.5, 1), (3.2, 1), (4.2, 2), (4.5, 3)])
+def test_a_costly_rung_keeps_time_for_its_refit(minutes, trials, tmp_path: Path):
+    """Fits take a minute and the refit a third longer; none begins unless both still fit."""
+    clock = Clock()
+    found = search(
+        ShareRung(clock), rows(90), rows(30, 91), 2, "accuracy", trials=3, minutes=minutes,
+        bench=Workbench(0, 1, tmp_path), clock=clock,
+    )  # fmt: skip
+    assert len(found.trials) == trials
+
+
+def test_the_learning_curve_takes_only_the_time_that_is_left(tmp_path: Path):
+    rung, bench = ShareRung(), Workbench(0, 1, tmp_path)
+    settings = {"share": 0.3, "luck": 0.0}
+
+    def points(**time):
+        curve = learning_curve(
+            rung, settings, rows(96), rows(30, 97), 2, "accuracy", bench=bench, full_score=0.7, **time
+        )
+        return [point.rows for point in curve]
+
+    assert points() == [12, 24, 48, 96]
+    assert points(seconds_left=40.0, full_seconds=100.0) == [12, 24, 96]
+    assert points(seconds_left=-5.0, full_seconds=100.0) == [96]
+    rung.curve = False
+    assert points() == [96]
+
+
+def test_a_parent_gives_the_model_that_saw_these_rows():
+    parent = Parent("big", "big-0", "constant", 90, lambda: "of fit", lambda: "final")
+    assert parent.of(rows(90)) == "of fit"
+    assert parent.of(rows(120)) == "final"
