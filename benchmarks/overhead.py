@@ -36,7 +36,7 @@ bench = Workbench(seed=0, threads=int(threads), cache=Path(cache), offline=True)
 fit, select, k = job.fit, job.select, len(job.task.classes)
 rows = np.arange(len(fit) + len(select))
 both = Examples([*fit.texts, *select.texts], np.concatenate([fit.labels, select.labels]), rows)
-for rung in find_rungs():
+for rung in find_rungs(list(json.loads(tried))):
     record = json.loads(tried)[rung.name]
     for settings in record["trials"]:
         rung.fit(fit, k, settings, bench).predict_proba(select.texts)
@@ -60,7 +60,7 @@ def run(data: Path, *, threads: int, rounds: int = 3) -> dict[str, float]:
         columns = ("--label", "label", "--text", "text", "--threads", str(threads))
         for number in range(rounds):
             out = Path(scratch) / f"study{number}"
-            command = [sys.executable, "-m", "bigenough", "fit", str(train), "--test", str(test), *columns]
+            command = [sys.executable, "-m", "bigenough", "fit", str(train), "--test", str(test), *columns, *sets.CORE]
             began = time.perf_counter()
             subprocess.run([*command, "--out", str(out)], stdout=subprocess.DEVNULL, check=False)
             whole.append(time.perf_counter() - began)

@@ -30,7 +30,7 @@ def study(split: sets.Split, folder: Path) -> dict:
     split.test.write_csv(test)
     command = [
         sys.executable, "-m", "bigenough", "fit", str(train), "--test", str(test), "--label", "label", "--text", "text",
-        "--name", split.name, "--out", str(folder / "study"), "--json",
+        "--name", split.name, "--out", str(folder / "study"), "--json", *sets.CORE,
     ]  # fmt: skip
     run = subprocess.run([sys.executable, "-c", CHILD, *command], stdout=subprocess.PIPE, text=True, check=True)
     measured = json.loads(run.stdout.splitlines()[-1])

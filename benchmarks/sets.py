@@ -21,6 +21,9 @@ OFFICIAL = ("banking77", "clinc150", "snips", "sms_spam", "sst2", "ag_news", "tw
 LANGUAGES = ("yor", "ibo", "pcm")
 NAMES = (*OFFICIAL, *(f"masakhanews-{language}" for language in LANGUAGES))
 
+CORE = ("--rungs", "majority,linear,static,frozen", "--shrink", "none")
+"""The ladder of the core install, as it is: what tuning and shrinking add has tables of its own."""
+
 
 def load(data: Path, name: str) -> Split:
     """One set by name; clinc150 in scope (without 'oos'), masakhanews a language at a time."""
