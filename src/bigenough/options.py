@@ -42,6 +42,8 @@ class Options:
         encoder: the pre-trained encoder that the embedding rungs stand on: a name or folder; None takes the default.
         trials: settings tried per rung.
         minutes: training time spent on one rung's search before it stops trying.
+        budget_minutes: one budget for the fits of all rungs together, searched by successive halving; None gives each
+            rung its own ``minutes``.
         seed: the only source of randomness.
         threads: threads for fitting and predicting; None takes the cores of this machine.
         offline: never touch the network.
@@ -65,6 +67,7 @@ class Options:
     encoder: str | None = None
     trials: int = 16
     minutes: float = 5.0
+    budget_minutes: float | None = None
     seed: int = 0
     threads: int | None = None
     offline: bool = False
@@ -92,6 +95,11 @@ class Options:
                 "Climbing (search='up') stops at the first rung that is good enough, so its reference must be known "
                 "without fitting every rung. Give a bar, as in bar=0.9, or a rung, as in against='frozen'."
             )
+        if self.search == "up" and self.budget_minutes is not None:
+            raise BadOption(
+                "Climbing (search='up') fits one rung after the other and stops; a budget over all rungs needs "
+                "search='down'."
+            )
         if self.search == "up" and self.order_by == "latency":
             raise BadOption(
                 "Climbing (search='up') goes by the ladder's order; order_by='latency' needs search='down'."
@@ -106,6 +114,8 @@ class Options:
             raise BadOption(f"The seed must be 0 or above. Got {self.seed}.")
         if not 0 < self.minutes < math.inf:
             raise BadOption(f"The search budget in minutes must be above zero. Got {self.minutes:g}.")
+        if self.budget_minutes is not None and not 0 < self.budget_minutes < math.inf:
+            raise BadOption(f"The budget in minutes must be above zero. Got {self.budget_minutes:g}.")
         if self.threads is not None and self.threads < 1:
             raise BadOption(f"The number of threads must be at least 1. Got {self.threads}.")
 

@@ -18,7 +18,8 @@ from bigenough.job import Job
 from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
 from bigenough.progress import Progress
-from bigenough.rungs.candidate import Budget, Candidate, candidate_key, make_candidate
+from bigenough.rungs.candidate import Budget, Candidate, Found, candidate_key, make_candidate
+from bigenough.rungs.halving import SHARES, tournament
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.search import FitMemory
 from bigenough.shrinking import parent_of, steps
@@ -27,7 +28,10 @@ from bigenough.study_folder import StudyFolder
 from bigenough.verdict import Bar, LeftOut, Nominee, Reference, Verdict, decide
 from bigenough.verdict.nomination import Contender, Nomination, nominate
 
-__all__ = ["SHRINKING", "Race"]
+__all__ = ["SEARCHING", "SHRINKING", "Race"]
+
+SEARCHING = "search over all rungs"
+"""The name of the step in which a budget for all rungs is spent."""
 
 SHRINKING = "smaller models"
 """The name of the step in which candidates are shrunk."""
@@ -103,7 +107,10 @@ class Race:
     def _fit_all(self, rungs: Sequence[Rung]) -> tuple[dict[str, Candidate], list[LeftOut]]:
         candidates: dict[str, Candidate] = {}
         failures: list[LeftOut] = []
-        for rung, made in self._fitted(rungs):
+        searched: dict[str, Found] = {}
+        if self.options.budget_minutes is not None:
+            rungs, searched, failures = self._search_all(rungs, self.options.budget_minutes)
+        for rung, made in self._fitted(rungs, searched):
             if isinstance(made, LeftOut):
                 failures.append(made)
             else:
@@ -112,6 +119,25 @@ class Race:
             reasons = " ".join(f"{each.candidate} {each.reason}." for each in failures)
             raise RungFailed(f"No rung could be fitted: {reasons}")
         return candidates, failures
+
+    def _search_all(self, rungs: Sequence[Rung], minutes: float) -> tuple[list[Rung], dict[str, Found], list[LeftOut]]:
+        """One search over all rungs within the study's budget; what each ended with, and who is left out."""
+        self.progress.start(SEARCHING)
+        left_out = [LeftOut(rung.name, reason) for rung in rungs if (reason := self._unsuited(rung))]
+        able = [rung for rung in rungs if not self._unsuited(rung)]
+        with self.meter.metered() as reading:
+            held = tournament(
+                able, self.job.fit, self.job.select, len(self.job.task.classes), self.job.task.metric,
+                minutes=minutes, trials=self.options.trials, bench=self.bench, memory_of=self._memory,
+            )  # fmt: skip
+        self.folder.write("search.json", held.record)
+        whole = sum(result.seconds for result in held.results.values()) or 1.0
+        found = {
+            name: Found(result, SHARES, held.fit_minutes.get(name), _share(reading.to_json(), result.seconds / whole))
+            for name, result in held.results.items()
+        }
+        left_out += [LeftOut(name, reason) for name, reason in held.left_out.items()]
+        return [rung for rung in able if rung.name in found], found, left_out
 
     def _shrink(
         self, candidates: Mapping[str, Candidate], rungs: Sequence[Rung]
@@ -141,7 +167,9 @@ class Race:
                     made[rung.name] = product
         return made, refused
 
-    def _fitted(self, rungs: Sequence[Rung], *, step: bool = True) -> Iterator[tuple[Rung, Candidate | LeftOut]]:
+    def _fitted(
+        self, rungs: Sequence[Rung], searched: Mapping[str, Found] | None = None, *, step: bool = True
+    ) -> Iterator[tuple[Rung, Candidate | LeftOut]]:
         """Each rung fitted and measured when it is asked for; a failure costs that rung only."""
         for rung in rungs:
             if step:
@@ -149,7 +177,9 @@ class Race:
             made: Candidate | LeftOut
             try:
                 unsuited = self._unsuited(rung)
-                made = LeftOut(rung.name, unsuited) if unsuited else self._fit_one(rung)
+                made = (
+                    LeftOut(rung.name, unsuited) if unsuited else self._fit_one(rung, (searched or {}).get(rung.name))
+                )
             except OutOfDisk:
                 raise
             except Exception as error:  # a plugin or a library may raise anything
@@ -162,23 +192,31 @@ class Race:
         asked: Callable[..., str | None] | None = getattr(rung, "unsuited", None)
         return None if asked is None else asked(self.job.fit, len(self.job.task.classes))
 
-    def _fit_one(self, rung: Rung) -> Candidate:
+    def _fit_one(self, rung: Rung, searched: Found | None = None) -> Candidate:
         opened = sorted(self.folder.candidates.glob(f"{rung.name}-{KEY}/certify.npz"))
         if opened:  # it has met certify: another version of its recipe must not get a second look
             return Candidate(opened[0].parent)
-        options = self.options
-        budget = Budget(options.trials, options.minutes)
-        told = [list(self.bench.unlabelled), dict(self.bench.descriptions)]
-        data = content_hash(self.job.key, told) if any(told) else self.job.key
-        key = candidate_key(rung, data, self.job.task, budget, rung.weights(self.bench), options.seed)
         candidate = make_candidate(
-            rung, self.folder.candidates / f"{rung.name}-{key}",
-            fit=self.job.fit, select=self.job.select, task=self.job.task, budget=budget,
-            bench=self.bench, meter=self.meter.metered, memory=FitMemory(self.folder.path / "fits" / key),
+            rung, self.folder.candidates / f"{rung.name}-{self._key(rung)}",
+            fit=self.job.fit, select=self.job.select, task=self.job.task, budget=self._budget,
+            bench=self.bench, meter=self.meter.metered, memory=self._memory(rung), searched=searched,
         )  # fmt: skip
         self.progress.say("measuring speed and memory in a fresh process")
         self._performance(candidate)
         return candidate
+
+    @property
+    def _budget(self) -> Budget:
+        return Budget(self.options.trials, self.options.budget_minutes or self.options.minutes)
+
+    def _key(self, rung: Rung) -> str:
+        """By what a rung's fits and its candidate are found again."""
+        told = [list(self.bench.unlabelled), dict(self.bench.descriptions), self.options.budget_minutes]
+        data = content_hash(self.job.key, told) if any(told) else self.job.key
+        return candidate_key(rung, data, self.job.task, self._budget, rung.weights(self.bench), self.options.seed)
+
+    def _memory(self, rung: Rung) -> FitMemory:
+        return FitMemory(self.folder.path / "fits" / self._key(rung))
 
     def _plan_race(self, candidates: Mapping[str, Candidate], failures: Sequence[LeftOut]) -> None:
         """Settle who is tested before certify is opened; once written down, it stands."""
@@ -256,3 +294,14 @@ class Race:
 
     def _missed(self, candidate: Candidate) -> tuple[str, ...]:
         return evidence.missed_limits(self._performance(candidate), self.options.limits)
+
+
+def _share(energy: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """A part of some energy, as JSON values."""
+    return {
+        name: {
+            part: value * share if part in ("value", "low", "high") and value is not None else value
+            for part, value in quantity.items()
+        }
+        for name, quantity in energy.items()
+    }

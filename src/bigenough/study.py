@@ -21,7 +21,7 @@ from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
 from bigenough.packaging import package, pool_texts, write_next_rows
 from bigenough.progress import Progress, Silence, Step
-from bigenough.race import SHRINKING, Race
+from bigenough.race import SEARCHING, SHRINKING, Race
 from bigenough.rungs.candidate import Candidate
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.registry import find_rungs
@@ -145,6 +145,8 @@ class _Run:
 
     def _plan_steps(self) -> None:
         work = [Step(rung.name, 1.0 if rung.place == 0 else 10.0) for rung in self.rungs]
+        if self.options.budget_minutes is not None:
+            work = [Step(SEARCHING, 30.0), *(Step(rung.name, 3.0) for rung in self.rungs)]
         smaller = [Step(SHRINKING, 10.0)] if self.options.shrink != "none" and self.options.search == "down" else []
         end = [Step("certify", 2), Step("packaging", 2)]
         self.progress.plan([Step("reading", 1), Step("audit", 2), *work, *smaller, *end])

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from bigenough.duration import duration_seconds
+
 __all__ = ["fit_command"]
 
 COLUMNS = "Columns"
@@ -81,6 +83,9 @@ def fit_command(
     ] = None,
     trials: Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)] = 16,
     minutes: Annotated[float, typer.Option(help="Minutes of search per rung.", rich_help_panel=WORK)] = 5.0,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for the fits of all rungs together, as in 20m.", rich_help_panel=WORK)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=WORK)] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads; by default all cores.", rich_help_panel=WORK)] = None,
     offline: Annotated[bool, typer.Option(help="Never touch the network.", rich_help_panel=WORK)] = False,
@@ -98,6 +103,7 @@ def fit_command(
     options: dict[str, Any] = {
         "label": label, "text": text, "group": group, "time": time, "test": test, "unlabelled": unlabelled,
         "descriptions": descriptions, "shrink": shrink, "encoder": encoder,
+        "budget_minutes": None if budget is None else duration_seconds(budget) / 60,
         "metric": metric, "margin": margin, "against": against, "bar": bar, "alpha": alpha, "search": search,
         "order_by": order_by, "trials": trials, "minutes": minutes, "seed": seed, "threads": threads,
         "rungs": None if rungs is None else tuple(each.strip() for each in rungs.split(",")),

@@ -9,11 +9,10 @@ The certify split is not an argument of anything in this module.
 from __future__ import annotations
 
 import inspect
-import math
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,7 +32,7 @@ from bigenough.storage import atomic_folder, content_hash, file_hashes, read_jso
 from bigenough.task import Examples, Task
 from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_error, log_loss, macro_f1
 
-__all__ = ["Budget", "Candidate", "Meter", "Predictions", "candidate_key", "make_candidate"]
+__all__ = ["Budget", "Candidate", "Found", "Meter", "Predictions", "candidate_key", "make_candidate"]
 
 CODE_PACKAGES = ("rungs", "models", "shrink", "task/metrics.py")
 COSTLY_SHARE = 0.45
@@ -59,6 +58,23 @@ class Budget:
 
     trials: int
     minutes: float
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search over all rungs found for one of them.
+
+    Attributes:
+        result: settings, trials and what was said of select.
+        shares: the parts of fit that were fitted on the way, which the learning curve then takes.
+        fit_minutes: what a costly rung's fit was allowed.
+        energy: its share of the energy of the search, as JSON values.
+    """
+
+    result: SearchResult
+    shares: Sequence[float]
+    fit_minutes: float | None
+    energy: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,30 +211,31 @@ def make_candidate(
     bench: Workbench,
     meter: Meter,
     memory: FitMemory,
+    searched: Found | None = None,
 ) -> Candidate:
     """Search, calibrate, refit and save one rung into ``folder``; found whole, it is returned as it is.
 
     A kill at any moment leaves no half-made candidate, and the fits that were finished are found in ``memory``.
+    ``searched`` is what a search over all rungs found for this one; None searches here.
     """
     if (folder / "candidate.json").exists():
         return Candidate(folder)
     n_classes = len(task.classes)
     weights = rung.weights(bench)
     if is_costly(rung):
-        scratch = None if memory.folder is None else memory.folder / "checkpoints"
-        bench = replace(bench, fit_minutes=COSTLY_SHARE * budget.minutes, scratch=scratch)
+        minutes = COSTLY_SHARE * budget.minutes if searched is None else searched.fit_minutes
+        bench = replace(bench, fit_minutes=minutes, scratch=memory.checkpoints)
     with meter() as reading:
-        found = search(
+        found = searched.result if searched is not None else search(
             rung, fit, select, n_classes, task.metric,
             trials=budget.trials, minutes=budget.minutes, bench=bench, memory=memory,
         )  # fmt: skip
         temperature = fit_temperature(found.select_probability, select.labels)
         bench.say("learning curve", None)
         began = time.monotonic()
-        seconds_left, full_seconds = _time_left(rung, found, budget)
         curve = learning_curve(
             rung, found.settings, fit, select, n_classes, task.metric,
-            bench=bench, full_score=found.score, memory=memory, seconds_left=seconds_left, full_seconds=full_seconds,
+            bench=bench, full_score=found.score, memory=memory, **_curve_choices(rung, found, budget, searched),
         )  # fmt: skip
         curve_seconds = time.monotonic() - began
         bench.say("fitting on fit and select", None)
@@ -257,28 +274,43 @@ def make_candidate(
                 "fit_seconds": fit_seconds,
                 "search_seconds": found.seconds,
                 "curve_seconds": curve_seconds,
-                "energy": _energy(reading, memory.reused),
+                "energy": _energy(reading, memory.reused if searched is None else 0, searched),
             },
         )
     return Candidate(folder)
 
 
-def _time_left(rung: Rung, found: SearchResult, budget: Budget) -> tuple[float, float]:
-    """Seconds that a costly rung's budget leaves for a learning curve once the refit is paid, and those of one fit."""
+def _curve_choices(rung: Rung, found: SearchResult, budget: Budget, searched: Found | None) -> dict[str, Any]:
+    """Which parts the learning curve takes, and what a costly rung's budget leaves for it once the refit is paid."""
+    shares = {} if searched is None else {"shares": searched.shares}
     if not is_costly(rung):
-        return math.inf, 0.0
+        return shares
     full = max((trial.seconds for trial in found.trials if trial.score is not None), default=0.0)
-    return 60 * budget.minutes - found.seconds - 1.2 * full, full
+    left = 60 * budget.minutes - found.seconds - 1.2 * full if searched is None else 0.0
+    return {**shares, "seconds_left": left, "full_seconds": full}
 
 
-def _energy(reading: Reading, reused: int) -> dict[str, Any]:
-    """The reading, which says so when fits of an earlier run of the same study are missing from it."""
+def _energy(reading: Reading, reused: int, searched: Found | None) -> dict[str, Any]:
+    """The reading, with its share of a common search; it says so when fits of an earlier run are missing from it."""
     energy = dict(reading.to_json())
-    if reused:
-        for name in ("wh", "co2e_g"):
+    for name in ("wh", "co2e_g"):
+        if searched is not None:
+            energy[name] = _sum(energy[name], searched.energy[name])
+        if reused:
             missing = f"; without {reused} fits that an earlier run of this study made before it was stopped"
             energy[name] = {**energy[name], "source": energy[name]["source"] + missing}
     return energy
+
+
+def _sum(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """The two added, as far as both are known."""
+    said = own["source"] + "; with its share, by time, of the search over all rungs"
+    added = {
+        part: None if own[part] is None or common.get(part) is None else own[part] + common[part]
+        for part in ("value", "low", "high")
+        if part in own
+    }
+    return {**own, **added, "source": said}
 
 
 def _joined(fit: Examples, select: Examples) -> Examples:

@@ -89,6 +89,11 @@ class FitMemory:
                 predictor.save(made)
         return path
 
+    @property
+    def checkpoints(self) -> Path | None:
+        """Where a fit that takes long may keep its checkpoints."""
+        return None if self.folder is None else self.folder / "checkpoints"
+
     def model(self, key: str) -> Path | None:
         """Where the model of this key is kept, if it is."""
         return None if self.folder is None else self.folder / f"{key}-model"

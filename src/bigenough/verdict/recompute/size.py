@@ -59,6 +59,8 @@ def _counts(n: int, share: float) -> NDArray[np.int64]:
 
 def _binomial(counts: NDArray[np.int64], n: int, share: float) -> Floats:
     if share <= 0:
-        return (counts == 0).astype(np.float64)
+        none: Floats = (counts == 0).astype(np.float64)
+        return none
     logs = np.array([math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in counts.tolist()])
-    return np.exp(logs + counts * math.log(share) + (n - counts) * math.log1p(-share))
+    chances: Floats = np.exp(logs + counts * math.log(share) + (n - counts) * math.log1p(-share))
+    return chances
