@@ -3,14 +3,16 @@
 
 import csv
 import json
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from importlib import resources
 
 import jsonschema
 import pytest
 
-from bigenough.atlas import facts
-from bigenough.atlas.records import UNITS, Model, read_table
+from bigenough.atlas import facts, records
+from bigenough.atlas.records import UNITS, Model
+from bigenough.atlas.sourcing import GRADES, Sourcing, cell_sources, grade_of_row
+from bigenough.atlas.tables import read_table
 from bigenough.errors import BadOption
 
 DATA = resources.files("bigenough.atlas").joinpath("data")
@@ -36,6 +38,62 @@ def test_every_row_meets_its_schema(table):
     found = [f"{row}: {error.message}" for row in rows_of(table) for error in check.iter_errors(row)]
     assert not found
     assert rows_of(table)
+    assert set(OURS) == set(TABLES)
+
+
+KINDS = {
+    kind.TABLE: kind
+    for kind in vars(records).values()
+    if isinstance(kind, type) and is_dataclass(kind) and hasattr(kind, "TABLE")
+}
+ABOUT = {"aliases", "source", "evidence", "note", "notes"}  # columns about a row, not facts of it
+
+
+def cells():
+    """Every fact of the atlas: table, row, column."""
+    for table, kind in KINDS.items():
+        for row in read_table(table, kind):
+            for field in fields(kind):
+                if field.name not in ABOUT and field.name != kind.KEY and getattr(row, field.name) not in ("", None):
+                    yield table, row, field.name
+
+
+def test_every_cell_has_a_source_that_names_somebody_and_a_grade():
+    check = jsonschema.Draft202012Validator({"$ref": "#/$defs/source", "$defs": SCHEMA["$defs"]})
+    found = [(table, row, column, row.source_of(column)) for table, row, column in cells()]
+    assert len(found) > 4000
+    assert {table for table, *_ in found} == set(TABLES) - {"cell_sources"}
+    assert [one for one in found if not check.is_valid(one[-1].source)] == []
+    graded = [one for one in found if "evidence" in {field.name for field in fields(one[1])}]
+    assert [one for one in graded if one[-1].grade not in GRADES] == []
+    assert not any(check.is_valid(source) for source in ("", "papers", "unknown", "to be found"))
+
+
+def test_a_cell_with_a_source_of_its_own_is_there_and_differs_from_its_row():
+    rows = {(table, getattr(row, row.KEY)): row for table, row, _ in cells()}
+    full = {(table, getattr(row, row.KEY), column) for table, row, column in cells()}
+    seen = set()
+    for one in cell_sources():
+        for column in one.columns:
+            assert (one.table, one.row, column) not in seen, f"{one.row}, {column}: named twice"
+            seen.add((one.table, one.row, column))
+            if one.row == "*":
+                continue
+            assert (one.table, one.row, column) in full, f"{one.table}, {one.row}, {column}: no such cell, or empty"
+            row = rows[one.table, one.row]
+            plain = Sourcing(row.source, grade_of_row(one.table, column, row.evidence))
+            assert row.source_of(column) == Sourcing(one.source, one.evidence) != plain, (
+                f"{one.row}, {column}: needless"
+            )
+
+
+def test_cells_of_one_row_differ_in_source_and_grade():
+    row = facts.model("OPT-175B")
+    assert row.source_of("lambada_zero_shot") == ("GLM-130B README (+5.5 for 80.2)", "looked-up")
+    assert row.source_of("energy_mwh").source == row.fact("energy_mwh").source == "arXiv:2302.13971 Table 15"
+    assert row.source_of("layers") == ("arXiv:2205.01068", "recall")
+    assert facts.model("Turing-NLG").source_of("hardware").grade == "Epoch"
+    assert facts.accelerator("v100-32gb").source_of("memory_gb").grade == "recall"
 
 
 def test_the_schema_knows_every_table_and_refuses_a_row_without_a_source():
@@ -171,7 +229,7 @@ def test_a_broken_cell_is_named_by_file_line_and_column(monkeypatch, tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     folder.joinpath("essays.csv").write_text("key,about,year\n000,something,long ago\n", encoding="utf-8")
-    monkeypatch.setattr("bigenough.atlas.records.resources.files", lambda _: tmp_path)
+    monkeypatch.setattr("bigenough.atlas.tables.resources.files", lambda _: tmp_path)
     read_table.cache_clear()
     with pytest.raises(ValueError, match=r"essays.csv line 2, column 'year'"):
         facts.essays()

@@ -48,10 +48,6 @@ def test_a_price_given_is_the_price_used():
     assert "175,200 USD/year" in run("llama-3.1-70b", "--on", "2xh100-80gb", "--price", "10").output
 
 
-def _probed(file):
-    return Probe(1.35e8, 9.7e7, 50.0, 1, f"{file.name}, a test")
-
-
 def test_a_calibration_probes_a_shipped_model_or_says_that_none_was(monkeypatch, tmp_path):
     speed = exact(10, "GB/s", "bandwidth", "a test", provenance="measured")
     here = Calibration(((1e9, speed),), exact(0.1, "TFLOP/s", "peak", "a test"), speed, 1, 0.0)
@@ -65,6 +61,14 @@ def test_a_calibration_probes_a_shipped_model_or_says_that_none_was(monkeypatch,
     monkeypatch.setattr("bigenough.atlas.probe.shipped_gguf", lambda: None)
     for words in (("--calibrate",), ("smollm2-135m", "--calibrate")):
         assert "No runtime was probed" in run(*words).output
+
+
+def test_tiers_move_with_the_borders_given():
+    assert "mini (borders of 2023)" in run("gemma-2-2b").output
+    assert "enterprise (borders adjusted: mini from 500M, enterprise from 2B, mega from 30B)" in (
+        run("gemma-2-2b", "--tier-borders", "500m,2b,30b").output
+    )
+    assert "set apart" in run("dlrm-12t", "--on", "8xa100-80gb").output
 
 
 def test_explanation_prints_formulas():
@@ -89,6 +93,7 @@ def test_buying_renting_and_asking_stand_side_by_side():
 def test_serving_counts_when_it_is_told():
     told = run("--train", "llama-3.1-70b", "--tokens", "1.4t", "--served", "10t", "--on", "64xh100-80gb").output
     assert "best size for the same loss" in told
+    assert "10T token  (given)" in told
     assert "operations saved" in told
 
 
@@ -105,7 +110,10 @@ def test_recommender_is_planned_by_memory_only():
 
 
 def test_encoder_does_not_write():
-    assert "does not write" in run("bert-base").output
+    for name in ("bert-base", "clip", "vit-g/14", "perceiver"):
+        told = run(name).output
+        assert "does not write" in told
+        assert "token/s" not in told
     assert "not planned" in run("bert-base", "--users", "5").output
 
 
@@ -125,10 +133,19 @@ def test_encoder_does_not_write():
         (("--train", "dlrm-12t", "--tokens", "1t"), "6 N D does not describe"),
         (("7b", "--probe", "x.gguf"), "--calibrate"),
         (("7b", "--tokens", "1b"), "--train"),
+        (("7b", "--calibrate", "--on", "h100"), "measures this machine, and --on h100 is another"),
+        (("7b", "--calibrate", "--on", "laptop"), "Leave --on out"),
+        (("--train", "7b", "--tokens", "1b", "--calibrate"), "training is planned on accelerators"),
+        (("--train", "7b", "--tokens", "1b", "--tier-borders", "1b,2b,3b"), "about serving"),
+        (("7b", "--tier-borders", "1b,7b"), "expected three sizes"),
+        (("7b", "--tier-borders", "7b,1b,50b"), "must rise"),
+        (("7b", "--tier-borders", "0,1b,50b"), "more than zero"),
         (("7b", "--price", "-1"), "above zero"),
         (("--train", "7b", "--tokens", "1b", "--users", "3"), "about serving"),
         (("--train", "7b", "--tokens", "1b", "--zero", "7"), "0 to 3"),
         (("7b", "--on", "80"), "GiB"),
+        (("7b", "--on", "80Gb"), "not bits"),
+        (("7b", "--html", "/dev/null/page.html"), "cannot be written there"),
         (("./no/such/folder",), "config.json"),
     ],
 )

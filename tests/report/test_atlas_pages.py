@@ -7,6 +7,7 @@ import pytest
 
 from bigenough.atlas.facts import model, models
 from bigenough.atlas.landscape import choose
+from bigenough.atlas.tiers import borders_of
 from bigenough.atlas.whereabouts import Standing
 from bigenough.errors import BadOption
 from bigenough.report.bill_page import bill_page
@@ -59,6 +60,13 @@ def test_the_landscape_shows_every_model_both_tiers_and_protocols(pages):
         assert said in page
 
 
+def test_the_landscape_follows_the_borders_given():
+    page = landscape_page(models(), borders_of("500m,5b,30b"))
+    assert "mega from 30B" in page
+    assert "borders of the tiers, adjusted" in page
+    assert "mega from 50B" not in page
+
+
 def test_a_landscape_of_few_models_still_says_what_it_can():
     page = landscape_page(choose(models(), country="israel"))
     assert "One model" in page
@@ -70,7 +78,15 @@ def test_a_landscape_of_few_models_still_says_what_it_can():
 
 def test_the_bill_shows_the_claims_beside_what_follows(pages):
     page = pages["bill"]
-    for said in ("227 GB", "10.3 bits/param", "349.2 GB", "88 times less", "Equivalents", "arXiv:2104.10350"):
+    for said in (
+        "227 GB",
+        "10.3 bits/param",
+        "349.2 GB",
+        "88 times less",
+        "Equivalents",
+        "9.66 times",
+        "arXiv:2104.10350",
+    ):
         assert said in page
 
 
@@ -79,6 +95,7 @@ def test_the_map_marks_the_route_of_the_reader(pages):
     assert "few labels, small machine (you)" in page
     assert page.count('class="subject"') == 1
     assert ">you</text>" in page
+    assert "1,200 labelled texts of about 60 tokens, and 16 GB" in page
 
 
 def test_a_plan_shows_ranges_words_and_derivations(pages):

@@ -7,14 +7,15 @@ here is measured by us.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from bigenough.atlas.facts import accelerator as device
 from bigenough.atlas.facts import equivalent, machine, model, price
-from bigenough.quantity import Quantity, modelled, published
+from bigenough.atlas.records import Equivalent, MachineFacts
+from bigenough.quantity import Quantity, modelled, published, unknown
 
-__all__ = ["BillItem", "items"]
+__all__ = ["BillItem", "in_equivalent", "items"]
 
 POUND_KG = 0.45359237
 HOURS_A_YEAR = 8760
@@ -44,15 +45,8 @@ class BillItem:
 
     def to_json(self) -> dict[str, Any]:
         """The item as plain JSON values."""
-        return {
-            "essay": self.essay,
-            "claim": self.claim,
-            "said": self.said.to_json(),
-            "recomputed": self.recomputed.to_json(),
-            "formula": self.formula,
-            "verdict": self.verdict,
-            "holds": self.holds,
-        }
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return told | {"said": self.said.to_json(), "recomputed": self.recomputed.to_json()}
 
 
 def items() -> tuple[BillItem, ...]:
@@ -69,6 +63,24 @@ def items() -> tuple[BillItem, ...]:
     )
 
 
+def in_equivalent(name: str, one: Equivalent) -> Quantity:
+    """The published energy or emissions of a model's training in something that a reader knows: an equivalent, no more.
+
+    >>> round(in_equivalent("GPT-3", equivalent("car")).value, 1)
+    9.7
+    """
+    row = model(name)
+    spent = row.fact("co2e_t") if one.unit == "kg CO2e" else row.fact("energy_mwh")
+    if spent.value is None:
+        return unknown("times", spent.source)
+    amount = spent.value * 1000  # kg or kWh
+    each = one.value * HOURS_A_YEAR / 1000 if one.unit == "W" else one.value
+    what = f"{spent} of {row.name}'s training / {one.value:,.0f} {one.unit}"
+    years = one.unit == "W"
+    source = f"{what}{' for a year' if years else ''}: {spent.source}; {one.source}"
+    return modelled(amount / each, "years" if years else "times", source)
+
+
 def _essay(key: str) -> str:
     return f"essay {key}"
 
@@ -80,6 +92,16 @@ def _params(name: str) -> float:
     return float(known)
 
 
+def _weights_gb(name: str) -> float:
+    """A model's weights at 16 bits."""
+    return _params(name) * 2 / 1e9
+
+
+def _room_gb(box: MachineFacts) -> float:
+    """The memory of all accelerators of a machine."""
+    return box.count * device(box.accelerator).memory_gb
+
+
 def _compressed_bloom() -> BillItem:
     size, count = 227e9, _params("BLOOM-176B")
     bits = size * 8 / count
@@ -88,7 +110,7 @@ def _compressed_bloom() -> BillItem:
         "Compressed, BLOOM takes 227 GB.",
         published(227, "GB", _essay("001")),
         modelled(bits, "bits/param", "size × 8 / parameters"),
-        f"227 GB × 8 / {count / 1e9:.1f}B parameters; 16 bits are {count * 2 / 1e9:.1f} GB, 8 bits "
+        f"227 GB × 8 / {count / 1e9:.1f}B parameters; 16 bits are {_weights_gb('BLOOM-176B'):.1f} GB, 8 bits "
         f"{count / 1e9:.1f} GB",
         "Neither 16 nor 8 bits: no usual format gives this size, so it stays a claim.",
         False,
@@ -97,14 +119,13 @@ def _compressed_bloom() -> BillItem:
 
 def _gpt3_in_a_box() -> BillItem:
     box = machine("DGX-2")
-    room = box.count * device(box.accelerator).memory_gb
-    weights = _params("GPT-3") * 2 / 1e9
+    room, weights = _room_gb(box), _weights_gb("GPT-3")
     row = model("GPT-3")
     cache = 2 * 2 * (row.layers or 0) * (row.hidden or 0) * 2048 / 1e9
     return BillItem(
         "001",
         "GPT-3 needs a machine of the class of a DGX-2.",
-        published(room, "GB", box.source),
+        published(room, "GB", box.source_of("accelerator").source),
         modelled(weights, "GB", "parameters × 2 bytes"),
         f"{weights:.0f} GB of 16-bit weights and {cache:.1f} GB of cache for each 2,048 tokens, in {room:.0f} GB",
         f"Holds at 16 bits, with room for about {int((room - weights) * 0.9 / cache)} sequences of 2,048 tokens.",
@@ -114,12 +135,11 @@ def _gpt3_in_a_box() -> BillItem:
 
 def _gpt3_on_an_instance() -> BillItem:
     box = machine("AWS p3dn.24xlarge")
-    room = box.count * device(box.accelerator).memory_gb
-    weights = _params("GPT-3") * 2 / 1e9
+    room, weights = _room_gb(box), _weights_gb("GPT-3")
     return BillItem(
         "001",
         "GPT-3 runs on a single AWS instance.",
-        published(room, "GB", box.source),
+        published(room, "GB", box.source_of("accelerator").source),
         modelled(weights, "GB", "parameters × 2 bytes"),
         f"{weights:.0f} GB of 16-bit weights against {room:.0f} GB in the largest V100 instance; 8 bits "
         f"would take {weights / 2:.0f} GB",
@@ -170,9 +190,9 @@ def _years_to_buy() -> BillItem:
 
 
 def _training() -> tuple[BillItem, ...]:
-    cards = price("A100 SXM 80GB", "buy", on="2022-12-31")
-    bloom = model("BLOOM-176B")
-    rented = (bloom.accelerator_hours or 0) * price("A100 SXM 80GB", "rent").usd
+    cards, hourly = price("A100 SXM 80GB", "buy", on="2022-12-31"), price("A100 SXM 80GB", "rent").usd
+    bloom, bought = model("BLOOM-176B"), 384 * cards.usd
+    rented = (bloom.accelerator_hours or 0) * hourly
     return (
         BillItem(
             "001",
@@ -186,10 +206,10 @@ def _training() -> tuple[BillItem, ...]:
         BillItem(
             "001",
             "BLOOM's hardware: 384 A100 at 32,000 USD.",
-            published(384 * cards.usd, "USD", _essay("001")),
+            published(bought, "USD", _essay("001")),
             modelled(rented, "USD", "published device-hours × a rental price of 2024"),
-            f"384 × 32,000 = {384 * cards.usd:,.0f} USD to buy; {bloom.accelerator_hours:,.0f} device-hours at "
-            f"{price('A100 SXM 80GB', 'rent').usd} USD/h = {rented:,.0f} USD to rent",
+            f"384 × {cards.usd:,.0f} = {bought:,.0f} USD to buy; {bloom.accelerator_hours:,.0f} device-hours at "
+            f"{hourly} USD/h = {rented:,.0f} USD to rent",
             "The price of owning the cluster, not of the run, which took under four months of it.",
             None,
         ),
@@ -202,7 +222,7 @@ def _carbon() -> tuple[BillItem, ...]:
     tonnes = search_lb * POUND_KG / 1000
     brain = equivalent("human brain").value
     energy = model("GPT-3").energy_mwh or 0.0
-    years = energy * 1e6 / brain / HOURS_A_YEAR
+    years = in_equivalent("GPT-3", equivalent("human brain")).value or 0.0
     return (
         BillItem(
             "001",

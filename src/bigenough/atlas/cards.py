@@ -10,13 +10,18 @@ from typing import Any
 from bigenough.atlas import facts
 from bigenough.atlas.landscape import openness
 from bigenough.atlas.names import nearest
-from bigenough.atlas.records import UNITS, Accelerator, Grid, MachineFacts, Model
-from bigenough.atlas.tiers import tier_by_count, tier_by_fit
+from bigenough.atlas.records import UNITS, Accelerator, Grid, MachineFacts, Model, Price
+from bigenough.atlas.tiers import BORDERS_2023, Borders, tier_by_count, tier_by_fit
 from bigenough.errors import BadOption
 
 __all__ = ["card", "card_json", "compact", "label", "listing", "lookup", "model_json", "side_by_side", "standing"]
 
 Subject = Model | Accelerator | MachineFacts | Grid
+_ABOUT = frozenset({"aliases", "source", "evidence", "note", "notes"})  # columns about the row, not facts of it
+_GRADES_TOLD = (
+    "The source of each fact stands beside it, and whether the fact was compared with it (looked-up), read in a copy "
+    "(secondary, Epoch), remembered (recall) or classified by us (ours)."
+)
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -39,64 +44,70 @@ def lookup(name: str) -> Subject:
     raise BadOption(f"The atlas knows no model, device, machine or country {name!r}. {nearest(name, known)}")
 
 
-def card(of: str) -> str:
-    """All that is known of one thing, a line a fact, with sources and contradictions."""
+def card(of: str, borders: Borders = BORDERS_2023) -> str:
+    """All that is known of one thing, a line a fact with its source beside it, and the contradictions."""
     subject = lookup(of)
-    words, figures = _words(subject), _figures(subject)
-    wide = max(len(name) for name, _ in (*words, *figures))
-    lines = [_title(subject), *(f"  {name:<{wide}}  {said}" for name, said in (*words, *figures))]
+    lines = [*_words(subject), *_figures(subject)]
     if isinstance(subject, Model):
-        lines += [f"  {name:<{wide}}  {said}" for name, said in standing(subject)]
-        for other in subject.conflicts:
-            lines.append(
-                f"  {'contradicted:':<{wide}}  {label(other.column)} {other.quantity}, {other.source}; {other.note}"
-            )
-        for score in facts.benchmarks():
-            if score.model == subject.name:
-                lines.append(
-                    f"  {score.benchmark:<{wide}}  {score.score:g} {score.unit}; {score.protocol}; {score.source}"
-                )
-        lines += [
-            f"  {price.kind:<{wide}}  {price.quantity}, {price.date}, {price.source}"
-            for price in facts.prices(subject.name)
-        ]
-    elif isinstance(subject, Accelerator | MachineFacts):
-        lines += [
-            f"  {price.kind:<{wide}}  {price.quantity}, {price.date}, {price.source}"
-            for price in facts.prices(subject.name)
-        ]
-    lines.append(f"  {'source':<{wide}}  {subject.source} ({subject.evidence})")
+        lines += [*standing(subject, borders), *_contradictions(subject), *_scores(subject)]
+    lines += [(one.kind, f"{one.quantity}, {one.date}  ({one.source_of('usd')})") for one in _prices(subject)]
     note = subject.notes if isinstance(subject, Model) else subject.note
-    return "\n".join([*lines, *([f"  {'note':<{wide}}  {note}"] if note else [])])
+    lines += [("note", note)] if note else []
+    wide = max(len(name) for name, _ in lines)
+    told = [f"  {name:<{wide}}  {said}" for name, said in lines]
+    return "\n".join([_title(subject), *told, "", _GRADES_TOLD])
 
 
-def card_json(name: str) -> dict[str, Any]:
+def _contradictions(row: Model) -> list[tuple[str, str]]:
+    return [
+        ("contradicted:", f"{label(one.column)} {one.quantity}  ({one.source_of('value')}); {one.note}")
+        for one in row.conflicts
+    ]
+
+
+def _scores(row: Model) -> list[tuple[str, str]]:
+    return [
+        (one.benchmark, f"{one.score:g} {one.unit}, {one.protocol}  ({one.source_of('score')})")
+        for one in facts.benchmarks()
+        if one.model == row.name
+    ]
+
+
+def _prices(subject: Subject) -> tuple[Price, ...]:
+    return () if isinstance(subject, Grid) else facts.prices(subject.name)
+
+
+def card_json(name: str, borders: Borders = BORDERS_2023) -> dict[str, Any]:
     """The same as JSON values, each figure as a quantity."""
     subject = lookup(name)
     if isinstance(subject, Model):
-        return {"kind": "model", **model_json(subject)}
+        return {"kind": "model", **model_json(subject, borders)}
     kind = {Accelerator: "accelerator", MachineFacts: "machine", Grid: "grid"}[type(subject)]
-    told = {name: value for name, value in asdict(subject).items() if name not in UNITS}
-    figures = {field.name: subject.fact(field.name).to_json() for field in fields(subject) if field.name in UNITS}
-    priced = [
-        {**asdict(price), "quantity": price.quantity.to_json()} for price in facts.prices(getattr(subject, "name", ""))
-    ]
-    return {"kind": kind, **told, "figures": figures, "prices": priced}
+    priced = [{**asdict(price), "quantity": price.quantity.to_json()} for price in _prices(subject)]
+    return {"kind": kind, **_row_json(subject), "prices": priced}
 
 
-def model_json(row: Model) -> dict[str, Any]:
-    """A model as JSON values: words, figures as quantities, tier, contradictions."""
-    told = {name: value for name, value in asdict(row).items() if name not in UNITS}
+def model_json(row: Model, borders: Borders = BORDERS_2023) -> dict[str, Any]:
+    """A model as JSON values: words, figures as quantities, the source of every cell, tier, contradictions."""
+    tier = tier_by_count(row.total_params, borders) if row.total_params and not row.is_recommender else None
     return {
-        **told,
+        **_row_json(row),
         "openness": openness(row),
-        "tier": tier_by_count(row.total_params).name if row.total_params else None,
-        "figures": {field.name: row.fact(field.name).to_json() for field in fields(row) if field.name in UNITS},
+        "tier": tier.name if tier else None,
+        "tier_borders": str(borders),
         "conflicts": [{"column": one.column, "note": one.note, **one.quantity.to_json()} for one in row.conflicts],
     }
 
 
-def standing(row: Model) -> list[tuple[str, str]]:
+def _row_json(row: Subject) -> dict[str, Any]:
+    columns = [field.name for field in fields(row)]
+    told = {name: value for name, value in asdict(row).items() if name not in UNITS}
+    figures = {name: row.fact(name).to_json() for name in columns if name in UNITS}
+    known = [name for name in columns if name not in _ABOUT and getattr(row, name) not in ("", None, ())]
+    return {**told, "figures": figures, "sources": {name: row.source_of(name)._asdict() for name in known}}
+
+
+def standing(row: Model, borders: Borders = BORDERS_2023) -> list[tuple[str, str]]:
     """Both tiers of a model: by count, and by whether one 80 GB accelerator runs it."""
     if not row.total_params:
         return [("tier", "unknown: its size is not published")]
@@ -107,12 +118,12 @@ def standing(row: Model) -> list[tuple[str, str]]:
     found = tier_by_fit(row.total_params, shape_of(row))
     need = f"about {found.need.mid:,.0f} GB of 80"
     return [
-        ("tier by count", str(tier_by_count(row.total_params))),
+        ("tier by count", str(tier_by_count(row.total_params, borders))),
         ("tier by fit", f"one 80 GB accelerator, 16 bits, 2,048 tokens, one sequence: {found.answer} ({need})"),
     ]
 
 
-def listing(rows: Sequence[Model]) -> str:
+def listing(rows: Sequence[Model], borders: Borders = BORDERS_2023) -> str:
     """One line a model: name, year, maker, size, tokens, tier, access."""
     if not rows:
         return "No model meets all conditions. Loosen one."
@@ -125,7 +136,7 @@ def listing(rows: Sequence[Model]) -> str:
             compact(row.total_params),
             compact(row.active_params) if row.active_params != row.total_params else "",
             compact(row.train_tokens),
-            _tier(row),
+            _tier(row, borders),
             openness(row),
             _cut(row.licence, 26),
         )
@@ -136,17 +147,17 @@ def listing(rows: Sequence[Model]) -> str:
     )
     noun = "model" if len(rows) == 1 else "models"
     return (
-        f"{_columns([head, *body], right={3, 4, 5})}\n{len(rows)} {noun}.{apart} An empty cell is unknown. "
-        "Sources: bigenough atlas show NAME"
+        f"{_columns([head, *body], right={3, 4, 5})}\n{len(rows)} {noun}.{apart} Tiers: {borders}. "
+        "An empty cell is unknown. Sources: bigenough atlas show NAME"
     )
 
 
-def side_by_side(rows: Sequence[Model]) -> str:
+def side_by_side(rows: Sequence[Model], borders: Borders = BORDERS_2023) -> str:
     """Models as columns, facts as lines."""
     labels = ["developer", "year", "architecture", "access", "licence"]
     lines = [("", *(row.name for row in rows))]
     lines += [(name, *(_cut(str(getattr(row, name)), 34) for row in rows)) for name in labels]
-    lines.append(("tier", *(_tier(row) for row in rows)))
+    lines.append(("tier", *(_tier(row, borders) for row in rows)))
     for field in fields(Model):
         if field.name in UNITS and any(getattr(row, field.name) is not None for row in rows):
             lines.append((label(field.name), *(_short(row, field.name) for row in rows)))
@@ -175,10 +186,10 @@ def _short(row: Model, column: str) -> str:
     return "unknown" if value is None else f"{compact(value)} {UNITS[column]}"
 
 
-def _tier(row: Model) -> str:
+def _tier(row: Model, borders: Borders) -> str:
     if not row.total_params or row.is_recommender:
         return "set apart" if row.is_recommender else ""
-    return tier_by_count(row.total_params).name
+    return tier_by_count(row.total_params, borders).name
 
 
 def _title(subject: Subject) -> str:
@@ -186,11 +197,13 @@ def _title(subject: Subject) -> str:
 
 
 def _words(subject: Subject) -> list[tuple[str, str]]:
-    left_out = {"name", "aliases", "source", "evidence", "notes", "note", *UNITS}
-    if isinstance(subject, Grid):
-        left_out.add("country")
-    told = ((field.name, getattr(subject, field.name)) for field in fields(subject) if field.name not in left_out)
-    return [(label(name), str(value)) for name, value in told if value not in ("", None)]
+    told = ((field.name, getattr(subject, field.name)) for field in fields(subject) if field.name not in UNITS)
+    key = {"name", "country"} if isinstance(subject, Grid) else {"name"}
+    return [
+        (label(name), f"{value}  ({subject.source_of(name)})")
+        for name, value in told
+        if name not in {*_ABOUT, *key} and value not in ("", None)
+    ]
 
 
 def _figures(subject: Subject) -> list[tuple[str, str]]:
@@ -198,11 +211,13 @@ def _figures(subject: Subject) -> list[tuple[str, str]]:
 
 
 def _figure(subject: Subject, column: str) -> str:
+    """A figure and where it comes from; what nobody published is unknown and has no source."""
     fact = subject.fact(column)
-    if fact.value is None or fact.value < 1e6:
-        return str(fact)
-    exact = f"{fact.value:,.0f} {fact.unit}"
-    return f"{compact(fact.value)} ({exact})" if fact.value < 1e15 else str(fact)
+    if fact.value is None:
+        return "unknown"
+    if not 1e6 <= fact.value < 1e15:
+        return f"{fact}  ({subject.source_of(column)})"
+    return f"{compact(fact.value)}, {fact.value:,.0f} {fact.unit}  ({subject.source_of(column)})"
 
 
 def label(column: str) -> str:

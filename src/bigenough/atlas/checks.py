@@ -76,7 +76,8 @@ def gigabytes(name: str, text: str) -> float:
         raise BadOption(
             f"{name}={text!r} has no unit. Write 80GB (10^9 bytes) or 80GiB (2^30 bytes): they differ by 7 %."
         )
-    if found[2] not in _BYTES or text.strip()[-1:] == "b":
+    written = text.strip()[-len(found[2]) :]
+    if found[2] not in _BYTES or (written[-1] == "b" and written != written.lower()):  # 80gb is typed in haste
         hint = " Memory is counted in bytes (B), not bits (b)." if found[2] in _BYTES else ""
         raise BadOption(f"{name}={text!r}: {found[2]!r} is no unit of memory.{hint} Write MB, GB, TB, MiB, GiB or TiB.")
     value = float(found[1]) * _BYTES[found[2]]

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _SIX_ND = "C = 6 N D, N active: Kaplan et al. 2020, arXiv:2001.08361 section 2.1"
-_NO_TOKENS = ("embedding table", "recommend", "conv", "cnn", "rl", "diffusion")
+_NO_TOKENS = ("embedding table", "recommend", "conv", "cnn", "rl", "diffusion", "evoformer")
 
 
 _SIX = exact(
@@ -95,6 +95,18 @@ def works_on_tokens(architecture: str) -> bool:
     lowered = architecture.lower()
     words = lowered.replace("-", " ").replace("+", " ").split()
     return not any(mark in lowered if len(mark) > 3 else mark in words for mark in _NO_TOKENS)
+
+
+def writes(architecture: str) -> bool:
+    """Whether a model writes one token after another; encoders, and readouts of a latent array, answer at once.
+
+    >>> writes("dense encoder (distilled)"), writes("dense enc-dec"), writes("dense decoder/encoder"), writes("")
+    (False, True, True, True)
+    """
+    lowered = architecture.lower()
+    if any(mark in lowered for mark in ("latent attention", "bilstm")):
+        return False
+    return "encoder" not in lowered or "decoder" in lowered
 
 
 def refuse_other_than_tokens(architecture: str) -> None:

@@ -64,62 +64,64 @@ def shape_from_config(config: Mapping[str, Any], *, where: str = "config.json") 
         values["tied"] = bool(config["tie_word_embeddings"])
     if config.get("multi_query"):
         values["kv_heads"] = 1
-    values |= _window(config) | _experts(config, values["ffn"]) | _latent(config)
+    values |= _window(config, where) | _experts(config, values["ffn"], where) | _latent(config, where)
     if family == "t5":
-        values |= {"layers": said["layers"] + int(config.get("num_decoder_layers", said["layers"]))}
-        values |= {
-            "decoder_layers": int(config.get("num_decoder_layers", said["layers"])),
-            "gated": "gated" in str(config.get("feed_forward_proj")),
-        }
-    return family_shape(family, values)
+        decoder = _first(config, ("num_decoder_layers",), where) or said["layers"]
+        values |= {"layers": said["layers"] + decoder, "decoder_layers": decoder}
+        values["gated"] = "gated" in str(config.get("feed_forward_proj"))
+    try:
+        return family_shape(family, values)
+    except BadOption as error:
+        raise BadOption(f"{where}: {error}") from None
 
 
-def _first(config: Mapping[str, Any], names: tuple[str, ...], where: str) -> int | None:
+def _first(config: Mapping[str, Any], names: tuple[str, ...], where: str, *, least: int = 1) -> int | None:
     for name in names:
         value = config.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise BadOption(f"{where}: {name}={value!r} is no whole number above zero.")
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise BadOption(f"{where}: {name}={value!r} is no whole number from {least} up.")
         return value
     return None
 
 
-def _window(config: Mapping[str, Any]) -> dict[str, int]:
-    window = config.get("sliding_window")
-    if not isinstance(window, int) or config.get("use_sliding_window") is False:
+def _window(config: Mapping[str, Any], where: str) -> dict[str, int]:
+    if config.get("use_sliding_window") is False:
         return {}
-    every = config.get("sliding_window_pattern") or {"gemma2": 2, "gemma3": 6, "gemma3_text": 6}.get(
-        str(config.get("model_type")), 0
-    )
-    return {"window": window, "global_every": int(every)}
+    window = _first(config, ("sliding_window",), where)
+    if window is None:
+        return {}
+    usual = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6}.get(str(config.get("model_type")), 0)
+    every = _first(config, ("sliding_window_pattern",), where)
+    return {"window": window, "global_every": usual if every is None else every}
 
 
-def _experts(config: Mapping[str, Any], ffn: int) -> dict[str, Any]:
-    count = config.get("num_local_experts") or config.get("num_experts") or config.get("n_routed_experts")
+def _experts(config: Mapping[str, Any], ffn: int, where: str) -> dict[str, Any]:
+    def said(*names: str, least: int = 0) -> int | None:
+        return _first(config, names, where, least=least)
+
+    count = said("num_local_experts", "num_experts", "n_routed_experts")
     if not count:
         return {}
     return {
         "experts": {
             "count": count,
-            "active": config.get("num_experts_per_tok", 1),
-            "ffn": config.get("moe_intermediate_size") or ffn,
-            "shared": config.get("n_shared_experts") or 0,
-            "dense_layers": config.get("first_k_dense_replace") or 0,
+            "active": said("num_experts_per_tok", least=1) or 1,
+            "ffn": said("moe_intermediate_size") or ffn,
+            "shared": said("n_shared_experts") or 0,
+            "dense_layers": said("first_k_dense_replace") or 0,
             "router_bias": config.get("topk_method") == "noaux_tc",
         }
     }
 
 
-def _latent(config: Mapping[str, Any]) -> dict[str, Any]:
-    if not config.get("kv_lora_rank"):
+def _latent(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if not _first(config, ("kv_lora_rank",), where):
         return {}
-    return {
-        "latent": {
-            "kv_rank": config["kv_lora_rank"],
-            "rope": config["qk_rope_head_dim"],
-            "nope": config["qk_nope_head_dim"],
-            "value": config["v_head_dim"],
-            "q_rank": config.get("q_lora_rank") or 0,
-        }
-    }
+    named = {"kv_rank": "kv_lora_rank", "rope": "qk_rope_head_dim", "nope": "qk_nope_head_dim", "value": "v_head_dim"}
+    found = {part: _first(config, (name,), where) for part, name in named.items()}
+    missing = [named[part] for part, value in found.items() if value is None]
+    if missing:
+        raise BadOption(f"{where} has kv_lora_rank but not {', '.join(missing)}: latent attention needs all of them.")
+    return {"latent": {**found, "q_rank": _first(config, ("q_lora_rank",), where, least=0) or 0}}

@@ -24,22 +24,11 @@ from bigenough.atlas.records import (
     Price,
     Score,
     Trend,
-    read_table,
 )
+from bigenough.atlas.tables import read_table
 from bigenough.errors import BadOption
 
 __all__ = [
-    "Accelerator",
-    "Conflict",
-    "Correction",
-    "Equivalent",
-    "Essay",
-    "Grid",
-    "MachineFacts",
-    "Model",
-    "Price",
-    "Score",
-    "Trend",
     "accelerator",
     "accelerators",
     "benchmarks",

@@ -15,7 +15,7 @@ from typing import Any
 from bigenough.atlas.checks import amount
 from bigenough.atlas.names import key, nearest
 from bigenough.atlas.records import UNITS, Model
-from bigenough.atlas.tiers import tier_by_count
+from bigenough.atlas.tiers import BORDERS_2023, Borders, tier_by_count
 from bigenough.errors import BadOption
 from bigenough.quantity import Quantity, modelled
 
@@ -69,6 +69,7 @@ def choose(
     licence: str | None = None,
     params: str | None = None,
     essay: str | None = None,
+    borders: Borders = BORDERS_2023,
 ) -> tuple[Model, ...]:
     """The rows that meet every condition given; words match anywhere, in any case.
 
@@ -83,34 +84,22 @@ def choose(
         licence: a part of it.
         params: a size, meant within 5 %, or a span: ``7b``, ``1b..10b``, ``70b..``.
         essay: the key of an essay that names the model.
+        borders: where tiers begin.
 
     Raises:
         BadOption: a span that makes no sense, or a word that fits no row at all: the nearest are offered.
     """
     every = tuple(rows)
-    tests: list[Test] = []
-    for column, wanted in (
-        ("developer", developer),
-        ("country", country),
-        ("modality", modality),
-        ("licence", licence),
-    ):
-        if wanted is not None:
-            tests.append(_holds(column, wanted, every))
-    if access is not None:
-        tests.append(_is_open(access))
-    if tier is not None:
-        tests.append(_in_tier(tier))
-    if year is not None:
-        first, last = _span("year", year, _year)
-        tests.append(lambda row: first <= row.year <= last)
-    if params is not None:
-        least, most = _span("params", params, lambda text: amount("params", text))
-        if least == most:
-            least, most = 0.95 * least, 1.05 * most
-        tests.append(lambda row: row.total_params is not None and least <= row.total_params <= most)
-    if essay is not None:
-        tests.append(_in_essay(essay, every))
+    words = {"developer": developer, "country": country, "modality": modality, "licence": licence}
+    tests = [_holds(column, wanted, every) for column, wanted in words.items() if wanted is not None]
+    others: tuple[tuple[str | None, Callable[[str], Test]], ...] = (
+        (access, _is_open),
+        (tier, lambda wanted: _in_tier(wanted, borders)),
+        (year, _in_years),
+        (params, _of_size),
+        (essay, lambda wanted: _in_essay(wanted, every)),
+    )
+    tests += [test(wanted) for wanted, test in others if wanted is not None]
     return tuple(row for row in every if all(test(row) for test in tests))
 
 
@@ -200,16 +189,28 @@ def _is_open(wanted: str) -> Test:
     return lambda row: openness(row) in fitting
 
 
-def _in_tier(wanted: str) -> Test:
+def _in_tier(wanted: str, borders: Borders) -> Test:
     if wanted.lower() not in _TIERS:
         raise BadOption(f"There is no tier {wanted!r}. Expected one of: {', '.join(_TIERS)}.")
 
     def fits(row: Model) -> bool:  # recommenders are set apart
         if row.total_params is None or row.is_recommender:
             return False
-        return tier_by_count(row.total_params).name == wanted.lower()
+        return tier_by_count(row.total_params, borders).name == wanted.lower()
 
     return fits
+
+
+def _in_years(wanted: str) -> Test:
+    first, last = _span("year", wanted, _year)
+    return lambda row: first <= row.year <= last
+
+
+def _of_size(wanted: str) -> Test:
+    least, most = _span("params", wanted, lambda text: amount("params", text))
+    if least == most:
+        least, most = 0.95 * least, 1.05 * most
+    return lambda row: row.total_params is not None and least <= row.total_params <= most
 
 
 def _in_essay(wanted: str, rows: Iterable[Model]) -> Test:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bigenough.atlas import compute, energy, memory, money, optimal, speed, tiers, users
@@ -19,7 +19,7 @@ from bigenough.atlas.subject import Hardware, Subject
 from bigenough.errors import BadOption
 from bigenough.quantity.range import Range, between, exact
 
-__all__ = ["Line", "Plan", "Section", "called", "optimality", "rent_price", "serving_plan"]
+__all__ = ["Line", "Plan", "Section", "Serving", "called", "optimality", "rent_price", "serving_plan"]
 
 
 @dataclass(frozen=True)
@@ -64,109 +64,91 @@ class Plan:
         return {"format": 1, "title": self.title, "sections": sections, "assumptions": list(self.assumptions)}
 
 
-def serving_plan(
-    model: Subject,
-    on: Hardware,
-    *,
-    how: str = "bf16",
-    context: int = 0,
-    sequences: int = 1,
-    load: users.Load | None = None,
-    grid: str = "world",
-    pue: float = 1.3,
-    device: speed.Device | None = None,
-    writing: Range | None = None,
-) -> Plan:
-    """What serving a model on some devices takes: memory, fit, speed, devices for users, money, energy.
+@dataclass(frozen=True)
+class Serving:
+    """How a model is to be served.
 
-    Args:
-        model: see ``subject``.
-        on: see ``hardware``.
+    Attributes:
         how: precision of the weights.
         context: tokens of one sequence; the model's own limit up to 8,192, or 2,048 when unknown, if 0.
         sequences: written side by side.
         load: what users do, to size a pool.
         grid: a country, or ``world``.
         pue: of the room.
+        borders: where tiers begin.
         device: a measured device, in place of the data sheet's.
         writing: tokens per second of one user by a probe of the runtime, in place of the roofline.
     """
-    shape = model.shape
-    length = context or (min(shape.context, 8192) if shape and shape.context else 2048)
-    _check_context(model, length)
+
+    how: str = "bf16"
+    context: int = 0
+    sequences: int = 1
+    load: users.Load | None = None
+    grid: str = "world"
+    pue: float = 1.3
+    borders: tiers.Borders = tiers.BORDERS_2023
+    device: speed.Device | None = None
+    writing: Range | None = None
+
+
+def serving_plan(model: Subject, on: Hardware, asked: Serving = Serving()) -> Plan:
+    """What serving a model on some devices takes: memory, fit, speed, devices for users, money, energy."""
+    asked = replace(asked, context=_context(model, asked.context))
     if not compute.works_on_tokens(model.architecture):
-        return _by_memory(model, on, how)
-    parts = serving_memory(model.params, how, shape, devices=on.devices, context=length, sequences=sequences)
+        return _by_memory(model, on, asked)
+    fills = {"context": asked.context, "sequences": asked.sequences}
+    parts = serving_memory(model.params, asked.how, model.shape, devices=on.devices, **fills)
     room = fit(parts, on.box)
-    needed = devices_needed(model.params, how, shape, on.memory_gb, context=length, sequences=sequences)
+    needed = devices_needed(model.params, asked.how, model.shape, on.memory_gb, **fills)
     holding = on.devices if room.fits else needed
-    sections = [_size(model, how, length), _memory(parts, room, needed, on)]
-    if shape is not None and shape.kind == "encoder":
-        sections.append(Section("Speed", (Line("writing", "does not write: an encoder reads a text once"),)))
-    elif writing is not None:
-        told = f"short context; from {writing.source}"
-        sections.append(Section("Speed", (Line("writing, one user", writing, told),)))
-    else:
-        sections += _served(model, on, how, length, sequences, load, grid, pue, device, needed, holding)
-    if load is not None and not any(section.title == "Users" for section in sections):
+    sections = [_size(model, asked), _memory(parts, room, needed, on)]
+    sections += _running(model, on, asked, needed, holding)
+    if asked.load is not None and not any(section.title == "Users" for section in sections):
         told = "not planned: how fast this model writes on these devices is not known, or it does not write"
         sections.append(Section("Users", (Line("devices", told),)))
-        load = None
+        asked = replace(asked, load=None)
     if model.tokens:
         sections.append(optimality(model.active, model.tokens))
-    return Plan(f"{model.name} on {called(on)}", tuple(sections), _assumptions(how, length, sequences, load))
+    return Plan(f"{model.name} on {called(on)}", tuple(sections), _assumptions(asked))
 
 
-def _served(
-    model: Subject,
-    on: Hardware,
-    how: str,
-    length: int,
-    sequences: int,
-    load: users.Load | None,
-    grid: str,
-    pue: float,
-    device: speed.Device | None,
-    needed: int | None,
-    holding: int | None,
-) -> list[Section]:
-    """Speed, users, money and energy of a model that writes, on ``holding`` devices."""
-    runs_on = device or (on.device(holding) if holding else None)
+def _running(model: Subject, on: Hardware, asked: Serving, needed: int | None, holding: int | None) -> list[Section]:
+    """Speed, users, money and energy, as far as they are known, on ``holding`` devices."""
+    if (model.shape is not None and model.shape.kind == "encoder") or not compute.writes(model.architecture):
+        return [Section("Speed", (Line("writing", "does not write: it reads what it is given once"),))]
+    if asked.writing is not None:
+        told = f"short context; from {asked.writing.source}"
+        return [Section("Speed", (Line("writing, one user", asked.writing, told),))]
+    runs_on = asked.device or (on.device(holding) if holding else None)
     if runs_on is None or holding is None or needed is None:
         told = "unknown: the bandwidth of the device is not known; see --calibrate"
         return [Section("Speed", (Line("writing", told),))]
-    sections = [_speed(Copy.of(model, how, runs_on), length, sequences)]
-    if load is not None:
-        sections.append(_users(model, how, on, needed, load))
-    return [*sections, *_bargains(model, on, holding), _cost_of_writing(model, how, on, holding, grid, pue)]
+    sections = [_speed(Copy.of(model, asked.how, runs_on), asked.context, asked.sequences)]
+    if asked.load is not None:
+        sections.append(_users(model, asked.how, on, needed, asked.load))
+    return [*sections, *_bargains(model, on, holding), _cost_of_writing(model, on, holding, asked)]
 
 
-def _by_memory(model: Subject, on: Hardware, how: str) -> Plan:
+def _by_memory(model: Subject, on: Hardware, asked: Serving) -> Plan:
     """The plan of a model that no token passes through: weights and runtime, and no speed."""
-    parts = serving_memory(model.params, how, None, devices=on.devices)
+    parts = serving_memory(model.params, asked.how, None, devices=on.devices)
     held = (parts[0], parts[-1])
     needed = math.ceil(parts[0].mid / max(on.memory_gb - parts[-1].mid / on.devices, 1e-9))
+    tables = "embedding tables" in model.architecture
+    tier = "set apart" if tables else str(tiers.tier_by_count(model.params, asked.borders))
+    why = "tables, of which a request touches a few rows" if tables else "sizes of such models compare with no other"
+    count = Line("parameters", exact(model.params, "param", "parameters", model.source))
     sections = (
-        Section(
-            "Size",
-            (
-                Line("parameters", exact(model.params, "param", "parameters", model.source)),
-                Line(
-                    "tier by count",
-                    str(tiers.tier_by_count(model.params)),
-                    "sizes of such models compare with no other",
-                ),
-            ),
-        ),
+        Section("Size", (count, Line("tier by count", tier, why))),
         _memory(held, fit(held, on.box), needed if on.memory_gb > parts[-1].mid / on.devices else None, on),
         Section("Speed", (Line("speed", f"not planned: {model.architecture} does not work through tokens"),)),
     )
     return Plan(f"{model.name} on {called(on)}", sections, ("Planned by memory alone.", "GB are 10^9 bytes."))
 
 
-def _size(model: Subject, how: str, context: int) -> Section:
+def _size(model: Subject, asked: Serving) -> Section:
     total = exact(model.params, "param", "parameters", model.source)
-    one = tiers.tier_by_fit(model.params, model.shape, how=how, context=context)
+    one = tiers.tier_by_fit(model.params, model.shape, how=asked.how, context=asked.context)
     lines = [Line("parameters", total)]
     if model.active != model.params:
         lines.append(Line("active for a token", exact(model.active, "param", "active parameters", model.source)))
@@ -178,10 +160,9 @@ def _size(model: Subject, how: str, context: int) -> Section:
             f"({shape.attention}), {shape.vocab:,} tokens; counted {counted:,}"
         )
         lines.append(Line("shape", told))
-    lines.append(Line("tier by count", str(tiers.tier_by_count(model.params))))
-    lines.append(
-        Line("tier by fit", f"on one 80 GB accelerator: {one.answer}", f"{how}, {context:,} tokens, one sequence")
-    )
+    told = f"{asked.how}, {asked.context:,} tokens, one sequence"
+    lines.append(Line("tier by count", str(tiers.tier_by_count(model.params, asked.borders))))
+    lines.append(Line("tier by fit", f"on one 80 GB accelerator: {one.answer}", told))
     return Section("Size", tuple(lines))
 
 
@@ -272,13 +253,13 @@ def _bargains(model: Subject, on: Hardware, holding: int) -> list[Section]:
     return [Section("Buy, rent or ask", tuple(lines))] if lines else []
 
 
-def _cost_of_writing(model: Subject, how: str, on: Hardware, holding: int, grid: str, pue: float) -> Section:
-    held = memory.weights(model.active, precision(how))
+def _cost_of_writing(model: Subject, on: Hardware, holding: int, asked: Serving) -> Section:
+    held = memory.weights(model.active, precision(asked.how))
     lines: list[Line] = []
     if on.bandwidth_gb_s and on.chip and on.chip.tdp_w:
         bandwidth = exact(on.bandwidth_gb_s, "GB/s", f"bandwidth of {on.name}", on.source)
-        one = energy.energy_per_token(held, bandwidth, on.chip.tdp_w, pue=pue)
-        facts = grid_of(grid)
+        one = energy.energy_per_token(held, bandwidth, on.chip.tdp_w, pue=asked.pue)
+        facts = grid_of(asked.grid)
         million = (exact(1e6, "token", "a million tokens", "unit") * one).named(
             "energy of a million tokens", "10^6 × one", "arithmetic", unit="kWh"
         )
@@ -334,21 +315,23 @@ def optimality(active: float, tokens: float) -> Section:
     )
 
 
-def _assumptions(how: str, context: int, sequences: int, load: users.Load | None) -> tuple[str, ...]:
+def _assumptions(asked: Serving) -> tuple[str, ...]:
     told = [
-        f"Weights {how}, cache 16-bit, {context:,} tokens of context, {sequences} "
-        f"sequence{'s' if sequences > 1 else ''}.",
+        f"Weights {asked.how}, cache 16-bit, {asked.context:,} tokens of context, {asked.sequences} "
+        f"sequence{'s' if asked.sequences > 1 else ''}.",
         "Ranges span runtimes and devices; memory counts GB of 10^9 bytes.",
     ]
-    if load is not None:
+    if asked.load is not None:
         told.append("Users: see the queueing assumption beside the devices.")
     return tuple(told)
 
 
-def _check_context(model: Subject, context: int) -> None:
+def _context(model: Subject, asked: int) -> int:
+    """Tokens of one sequence: as asked for, else a usual length that the model was made for."""
     limit = model.shape.context if model.shape else 0
-    if limit and context > limit:
-        raise BadOption(f"{model.name} was made for {limit:,} tokens; a context of {context:,} is beyond it.")
+    if limit and asked > limit:
+        raise BadOption(f"{model.name} was made for {limit:,} tokens; a context of {asked:,} is beyond it.")
+    return asked or (min(limit, 8192) if limit else 2048)
 
 
 def called(on: Hardware) -> str:

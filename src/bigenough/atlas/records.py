@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of facts that the atlas holds, one row each, and how their tables are read.
+"""The kinds of facts that the atlas holds, one row each.
 
-An empty cell is unknown and stays ``None``; nothing is filled in. Every row names its source. ``evidence`` says how
-well that source was read: *looked-up* rows were checked against it, *recall* rows are known from it and were
-not read again.
+An empty cell is unknown and stays ``None``; nothing is filled in. Every other cell has a source and says how well that
+was read: see ``sourcing``.
 """
 
 from __future__ import annotations
 
-import csv
 import types
 import typing
 from dataclasses import dataclass, fields
-from functools import cache
-from importlib import resources
-from typing import Any, TypeVar
+from typing import ClassVar
 
+from bigenough.atlas.sourcing import Sourcing, source_of
+from bigenough.atlas.tables import read_table
 from bigenough.errors import BadOption
 from bigenough.quantity import Quantity, published, unknown
 
@@ -32,7 +30,6 @@ __all__ = [
     "Price",
     "Score",
     "Trend",
-    "read_table",
 ]
 
 UNITS: typing.Mapping[str, str] = types.MappingProxyType(
@@ -70,27 +67,37 @@ UNITS: typing.Mapping[str, str] = types.MappingProxyType(
 
 
 class _Row:
-    """What rows with figures have in common."""
+    """What all rows have in common: a table, a name in it, and a source for each cell."""
 
-    source: str
+    TABLE: ClassVar[str]
+    KEY: ClassVar[str] = "name"
+
+    def source_of(self, column: str) -> Sourcing:
+        """Who published one cell of the row, and how well that was read."""
+        said = {name: getattr(self, name, "") for name in ("source", "evidence")}
+        return source_of(self.TABLE, getattr(self, self.KEY), column, **said)
+
+
+class _Figured(_Row):
+    """A row with figures."""
 
     def fact(self, column: str) -> Quantity:
-        """One figure of the row as a quantity: published with the row's source, or unknown."""
+        """One figure of the row as a quantity: published with the cell's source, or unknown."""
         if column not in UNITS or not hasattr(self, column):
             known = [field.name for field in fields(self) if field.name in UNITS]  # type: ignore[arg-type]
             raise BadOption(f"{column!r} is no figure of a {type(self).__name__}. Expected one of: {', '.join(known)}.")
-        value = getattr(self, column)
-        unit = UNITS[column]
-        return (
-            unknown(unit, f"not published, as far as {self.source} tells")
-            if value is None
-            else published(value, unit, self.source)
-        )
+        value, unit, source = getattr(self, column), UNITS[column], self.source_of(column).source
+        if value is None:
+            return unknown(unit, f"not published, as far as {source} tells")
+        return published(value, unit, source)
 
 
 @dataclass(frozen=True)
-class Conflict:
+class Conflict(_Row):
     """A published figure that contradicts the one in a model's row; both are kept."""
+
+    TABLE = "conflicts"
+    KEY = "model"
 
     model: str
     column: str
@@ -106,7 +113,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Model(_Row):
+class Model(_Figured):
     """A model as its makers, or those who measured it, describe it.
 
     Attributes:
@@ -117,6 +124,8 @@ class Model(_Row):
         access: open weights, on request, api, hosted, code or closed.
         essays: keys of the essays that name the model.
     """
+
+    TABLE = "models"
 
     name: str
     developer: str
@@ -164,7 +173,7 @@ class Model(_Row):
 
 
 @dataclass(frozen=True)
-class Accelerator(_Row):
+class Accelerator(_Figured):
     """A device that models run on.
 
     Attributes:
@@ -172,6 +181,8 @@ class Accelerator(_Row):
         peak_tflops_16bit: dense 16-bit matrix arithmetic, without sparsity; consumer cards accumulating in 32 bits.
         tdp_w: the maker's limit. measured_w: what a large run drew by device, with its share of the system.
     """
+
+    TABLE = "accelerators"
 
     name: str
     aliases: tuple[str, ...]
@@ -194,13 +205,15 @@ class Accelerator(_Row):
 
 
 @dataclass(frozen=True)
-class MachineFacts(_Row):
+class MachineFacts(_Figured):
     """A computer that is bought or rented whole.
 
     Attributes:
         accelerator, count: what is in it; empty and 0 for a computer without one.
         memory_gb, bandwidth_gb_s: of the computer itself, where a model lives when there is no accelerator.
     """
+
+    TABLE = "machines"
 
     name: str
     aliases: tuple[str, ...]
@@ -217,8 +230,11 @@ class MachineFacts(_Row):
 
 
 @dataclass(frozen=True)
-class Grid(_Row):
+class Grid(_Figured):
     """A country's electricity: kilograms of CO2e for each kWh, averaged over a year."""
+
+    TABLE = "grids"
+    KEY = "country"
 
     country: str
     iso: str
@@ -230,7 +246,7 @@ class Grid(_Row):
 
 
 @dataclass(frozen=True)
-class Price:
+class Price(_Row):
     """What somebody asked for something on a day.
 
     Attributes:
@@ -239,6 +255,9 @@ class Price:
         per: device, machine, device*h, machine*h, Mtoken, kWh or year.
         date: ISO day from which the price is known.
     """
+
+    TABLE = "prices"
+    KEY = "item"
 
     item: str
     kind: str
@@ -257,8 +276,10 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Equivalent:
+class Equivalent(_Row):
     """Something that a reader knows, to set a figure beside; never a measurement of the model."""
+
+    TABLE = "equivalents"
 
     name: str
     unit: str
@@ -270,8 +291,11 @@ class Equivalent:
 
 
 @dataclass(frozen=True)
-class Correction:
+class Correction(_Row):
     """A figure of an essay that misleads, and what is known."""
+
+    TABLE = "corrections"
+    KEY = "essay"
 
     essay: str
     says: str
@@ -280,8 +304,11 @@ class Correction:
 
 
 @dataclass(frozen=True)
-class Essay:
+class Essay(_Row):
     """One of the five essays that this project answers."""
+
+    TABLE = "essays"
+    KEY = "key"
 
     key: str
     about: str
@@ -289,8 +316,11 @@ class Essay:
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(_Row):
     """A model's score on a benchmark, under a protocol: scores of two protocols do not compare."""
+
+    TABLE = "benchmarks"
+    KEY = "model"
 
     model: str
     benchmark: str
@@ -302,8 +332,11 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Trend:
+class Trend(_Row):
     """A doubling time that somebody published for a span of years."""
+
+    TABLE = "trends"
+    KEY = "quantity"
 
     quantity: str
     since: int
@@ -312,47 +345,3 @@ class Trend:
     source: str
     evidence: str
     note: str
-
-
-Kind = TypeVar("Kind")
-
-
-@cache
-def read_table(name: str, kind: type[Kind]) -> tuple[Kind, ...]:
-    """All rows of a table of the package, in the file's order.
-
-    Raises:
-        ValueError: a cell does not hold what its column promises; the message names file, line and column.
-    """
-    hints = typing.get_type_hints(kind)
-    columns = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    text = resources.files("bigenough.atlas").joinpath("data", f"{name}.csv").read_text(encoding="utf-8")
-    lines = csv.reader(text.splitlines())
-    head = next(lines)
-    if head != columns:
-        raise ValueError(f"{name}.csv has the columns {head}; expected {columns}.")
-    rows = []
-    for number, cells in enumerate(lines, start=2):
-        if len(cells) != len(columns):
-            raise ValueError(f"{name}.csv line {number} has {len(cells)} cells; expected {len(columns)}.")
-        values = {}
-        for column, cell in zip(columns, cells, strict=True):
-            try:
-                values[column] = _value(cell, hints[column])
-            except ValueError as error:
-                raise ValueError(f"{name}.csv line {number}, column {column!r}: {error}") from error
-        rows.append(kind(**values))
-    return tuple(rows)
-
-
-def _value(cell: str, kind: Any) -> Any:
-    if kind is str:
-        return cell
-    if typing.get_origin(kind) is tuple:
-        return tuple(part for part in cell.split("|") if part)
-    options = typing.get_args(kind)
-    if not cell:
-        if type(None) in options:
-            return None
-        raise ValueError("empty, but every row must have it")
-    return int(cell) if int in (kind, *options) else float(cell)

@@ -97,6 +97,8 @@ class Shape:
         output_head: whether a matrix to the vocabulary belongs to the model at all.
         relative_buckets: rows of a table of relative positions, one a half.
         relative_matrix: a matrix for relative positions in every layer, as in Transformer-XL.
+        cores: of a count that holds what each of so many cores kept for itself: every norm, the bias of a feed-forward
+            block's output, and a bias of the table of tokens; 0 when nothing is counted twice.
         extra: parameters that the shape does not express, such as a vision encoder.
 
     Example:
@@ -134,6 +136,7 @@ class Shape:
     output_head: bool = True
     relative_buckets: int = 0
     relative_matrix: bool = False
+    cores: int = 0
     extra: int = 0
     experts: Experts | None = None
     latent: Latent | None = None
@@ -223,6 +226,7 @@ def parameters(shape: Shape) -> ParameterCount:
         + _norm(shape) * shape.embedding_norm
         + shape.vocab * shape.head_bias
         + (shape.hidden + 1) * shape.hidden * shape.pooler
+        + _kept_by_every_core(shape)
         + shape.extra
     )
     fixed = common + tables + head + rest
@@ -270,6 +274,14 @@ def _experts(shape: Shape, experts: Experts, dense: int) -> tuple[int, int]:
     everything = plain + with_experts * (router + (experts.count + experts.shared) * one)
     seen = plain + with_experts * (router + (experts.active + experts.shared) * one)
     return everything, seen
+
+
+def _kept_by_every_core(shape: Shape) -> int:
+    """What the cores beyond the first hold again, and the table's biases, which a single checkpoint does not have."""
+    if not shape.cores:
+        return 0
+    again = shape.layers * (shape.norms_per_layer * _norm(shape) + shape.hidden) + _norm(shape) * shape.final_norm
+    return (shape.cores - 1) * again + shape.cores * shape.hidden
 
 
 def _norm(shape: Shape) -> int:

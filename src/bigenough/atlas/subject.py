@@ -12,9 +12,10 @@ from pathlib import Path
 from bigenough.atlas.architecture import shape_of
 from bigenough.atlas.checks import amount, gigabytes, positive
 from bigenough.atlas.config import shape_from_config
-from bigenough.atlas.facts import Accelerator, accelerator, accelerators, find_model, machine, machines, models
+from bigenough.atlas.facts import accelerator, accelerators, find_model, machine, machines, models
 from bigenough.atlas.fit import Box
 from bigenough.atlas.names import nearest
+from bigenough.atlas.records import Accelerator
 from bigenough.atlas.shape import Shape, parameters
 from bigenough.atlas.speed import Device
 from bigenough.errors import BadOption, WeightsNotFound
@@ -115,7 +116,7 @@ def subject(text: str) -> Subject:
         )
     if not row.total_params:
         raise BadOption(
-            f"The size of {row.name} was never published ({row.source}), so nothing can be "
+            f"The size of {row.name} was never published ({row.source_of('total_params').source}), so nothing can be "
             f"planned for it. Give a size such as 70b."
         )
     return Subject(
@@ -125,7 +126,7 @@ def subject(text: str) -> Subject:
         shape_of(row),
         row.architecture,
         row.train_tokens,
-        row.source,
+        row.source_of("total_params").source,
     )
 
 
@@ -166,8 +167,10 @@ def hardware(text: str) -> Hardware:
 def _from_chip(chip: Accelerator, devices: int, name: str = "") -> Hardware:
     shared = chip.kind == "soc"  # one memory for the computer and its accelerator
     memory = positive("memory", chip.memory_gb or 0)
+    cells = ("memory_gb", "bandwidth_gb_s", "peak_tflops_16bit")
+    source = "; ".join(dict.fromkeys(chip.source_of(cell).source for cell in cells))
     return Hardware(
-        name or chip.name, devices, memory, chip, shared, chip.bandwidth_gb_s, chip.peak_tflops_16bit, chip.source
+        name or chip.name, devices, memory, chip, shared, chip.bandwidth_gb_s, chip.peak_tflops_16bit, source
     )
 
 
@@ -200,6 +203,11 @@ def _this_machine(count: int) -> Hardware:
 def _from_config(text: str, config: dict[str, object]) -> Subject:
     shape = shape_from_config(config, where=text if text.endswith(".json") else f"{text}/config.json")
     count = parameters(shape)
+    if count.total > 1e15:
+        raise BadOption(
+            f"{text}: {shape.layers:,} layers of {shape.hidden:,} make {count.total:.3g} parameters, more than 10^15. "
+            "Check the config's numbers."
+        )
     return Subject(text, count.total, count.active, shape, "", None, "counted from config.json")
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bigenough.atlas.checks import positive
+from bigenough.atlas.checks import amount, positive
 from bigenough.atlas.fit import Box, Fit, fit, serving_memory
 from bigenough.atlas.shape import Shape
 from bigenough.errors import BadOption
 
-__all__ = ["BORDERS_2023", "Borders", "Tier", "tier_by_count", "tier_by_fit"]
+__all__ = ["BORDERS_2023", "Borders", "Tier", "borders_of", "tier_by_count", "tier_by_fit"]
+
+_LETTERS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,42 @@ class Borders:
         if not 0 < self.mini < self.enterprise < self.mega:
             raise BadOption(f"Borders rise: mini {self.mini:g} < enterprise {self.enterprise:g} < mega {self.mega:g}.")
 
+    def named(self) -> tuple[tuple[float, str], ...]:
+        """Where each tier begins, in parameters and in words."""
+        begun = {"mini": self.mini, "enterprise": self.enterprise, "mega": self.mega}
+        return tuple((size, f"{name} from {_size(size)}") for name, size in begun.items())
+
+    def __str__(self) -> str:
+        steps = ", ".join(words for _, words in self.named())
+        return f"adjusted: {steps}" if self.dated == "adjusted" else f"{steps}, of {self.dated}"
+
 
 BORDERS_2023 = Borders()
+
+
+def borders_of(text: str) -> Borders:
+    """The three borders that a user gives in place of those of 2023, smallest first; they leave no gaps.
+
+    Raises:
+        BadOption: not three sizes, or not rising.
+
+    >>> tier_by_count(6e9, borders_of("500m,5b,30b")).name
+    'enterprise'
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(parts):
+        raise BadOption(
+            f"--tier-borders {text!r}: expected three sizes, where mini, enterprise and mega begin, such as 1b,7b,50b."
+        )
+    mini, enterprise, mega = (amount("--tier-borders", part, most=1e15) for part in parts)
+    if not mini < enterprise < mega:
+        raise BadOption(f"--tier-borders {text!r}: the sizes must rise, such as 1b,7b,50b.")
+    return Borders(mini, enterprise, mega, gaps=(), dated="adjusted", source="given")
+
+
+def _size(params: float) -> str:
+    scale, letter = next(((scale, letter) for scale, letter in _LETTERS if params >= scale), (1.0, ""))
+    return f"{params / scale:g}{letter}"
 
 
 @dataclass(frozen=True)
@@ -60,6 +96,8 @@ class Tier:
     borders: Borders
 
     def __str__(self) -> str:
+        if self.borders.dated == "adjusted":
+            return f"{self.name} (borders {self.borders})"
         return f"{self.name} (borders of {self.borders.dated}{', in a gap of them' if self.in_gap else ''})"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from bigenough.atlas.cards import compact
 from bigenough.atlas.facts import find_accelerator
 from bigenough.atlas.records import Model
 from bigenough.errors import BadOption
@@ -45,6 +46,7 @@ class Standing:
         accelerators: how many; 0 for a computer without.
         unlabelled: texts without labels.
         tokens_per_text: about a quarter of the characters.
+        raced: whether a study of these rows was made already.
     """
 
     labelled: int
@@ -52,6 +54,7 @@ class Standing:
     accelerators: int = 0
     unlabelled: int = 0
     tokens_per_text: float = 60.0
+    raced: bool = False
 
     def __post_init__(self) -> None:
         for name in ("labelled", "unlabelled", "accelerators"):
@@ -78,6 +81,7 @@ class Advice:
 
     Attributes:
         corner: where on the map: the data, then the machine.
+        counted: the data and the machine that it rests on.
         headline: what to do, in a sentence.
         reason: why.
         steps: what to do next, in order.
@@ -87,6 +91,7 @@ class Advice:
     """
 
     corner: str
+    counted: str
     headline: str
     reason: str
     steps: tuple[str, ...]
@@ -108,14 +113,20 @@ class Advice:
         """The advice for a terminal."""
         lines = [
             f"{self.corner}: {self.headline}",
-            self.reason,
+            f"You have {self.counted}. {self.reason}",
             *(f"  {place}. {step}" for place, step in enumerate(self.steps, 1)),
         ]
-        return "\n".join([*lines, *(f"{name}: {size}; {size.source}" for name, size in self.sizes())])
+        return "\n".join([*lines, *(f"{name}: {_few(size)}; {size.source}" for name, size in self.sizes())])
 
     def to_json(self) -> dict[str, Any]:
         """The advice as plain JSON values."""
-        told = {"corner": self.corner, "headline": self.headline, "reason": self.reason, "steps": list(self.steps)}
+        told = {
+            "corner": self.corner,
+            "counted": self.counted,
+            "headline": self.headline,
+            "reason": self.reason,
+            "steps": list(self.steps),
+        }
         return {**told, "sizes": {name: size.to_json() for name, size in self.sizes()}}
 
 
@@ -127,11 +138,24 @@ class Player(NamedTuple):
     memory_gb: float
 
 
-def standing_of(audit: Mapping[str, Any], *, memory_gb: float, accelerators: int = 0, unlabelled: int = 0) -> Standing:
-    """The standing from a study's audit, as its JSON file holds it, and a machine."""
-    labelled = sum(int(number) for name, number in audit["splits"].items() if name in ("fit", "select", "certify"))
-    characters = float(audit.get("length", {}).get("median_chars") or 240)
-    return Standing(labelled, memory_gb, accelerators, unlabelled, tokens_per_text=max(1.0, characters / 4))
+def standing_of(audit: object, *, memory_gb: float, accelerators: int = 0, unlabelled: int = 0) -> Standing:
+    """The standing from a study's audit, as its JSON file holds it, and a machine.
+
+    Raises:
+        BadOption: the audit does not say how many rows were split.
+    """
+    splits = audit.get("splits") if isinstance(audit, Mapping) else None
+    found = [splits.get(name) for name in ("fit", "select", "certify")] if isinstance(splits, Mapping) else []
+    counts = [one for one in found if type(one) is int and one >= 0]
+    if not isinstance(audit, Mapping) or len(counts) != 3:
+        raise BadOption(
+            "The study's audit.json does not say how many rows are in fit, select and certify: it is damaged, or of "
+            "another version. Fit the study again, or say --rows N."
+        )
+    length = audit.get("length")
+    characters = length.get("median_chars") if isinstance(length, Mapping) else None
+    tokens = max(1.0, characters / 4) if isinstance(characters, int | float) else Standing.tokens_per_text
+    return Standing(sum(counts), memory_gb, accelerators, unlabelled, tokens_per_text=tokens, raced=True)
 
 
 def route(standing: Standing) -> Advice:
@@ -155,7 +179,14 @@ def route(standing: Standing) -> Advice:
             "label them twice.",
             *steps,
         )
-    return Advice(f"{some}, {machine}", headline, reason, steps, *_sizes(standing))
+    if standing.raced:
+        steps = tuple(_READ if step == _RACE else step for step in steps)
+    spread = f" on {standing.accelerators} accelerators" if standing.accelerators else ""
+    where = (
+        f"{standing.labelled:,} labelled texts of about {standing.tokens_per_text:g} tokens, "
+        f"and {standing.memory_gb:g} GB{spread}"
+    )
+    return Advice(f"{some}, {machine}", where, headline, reason, steps, *_sizes(standing))
 
 
 def players(rows: Iterable[Model]) -> tuple[Player, ...]:
@@ -181,7 +212,12 @@ def _sizes(standing: Standing) -> tuple[Quantity, Quantity, Quantity, Quantity]:
     )
 
 
+def _few(size: Quantity) -> str:
+    return f"{compact(size.value)} {size.unit}" if size.value else "none"
+
+
 _LABEL = "Say how many rows a proof needs: bigenough power --margin 2."
+_READ = "Read the report of your study: bigenough report STUDY."
 _RACE = "Race the ladder on your rows: bigenough fit TABLE --label COLUMN."
 _ROUTES: Mapping[tuple[str, str], tuple[str, str, tuple[str, ...]]] = {
     ("no labels", "small machine"): (

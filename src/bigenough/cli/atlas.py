@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bigenough.cli.shown import AsJson, Page, TierBorders, borders_from, print_json, write_page
+from bigenough.errors import BadOption
+
 if TYPE_CHECKING:
     from bigenough.atlas.records import Model
+    from bigenough.atlas.tiers import Borders
     from bigenough.atlas.whereabouts import Standing
 
 __all__ = ["atlas_app"]
@@ -22,33 +25,41 @@ atlas_app = typer.Typer(
     epilog="Facts carry their sources; an empty cell is unknown. Shares and trends are those of this atlas.",
 )
 
-_JSON = typer.Option("--json", help="Print JSON.")
+
+def _condition(told: str) -> Any:
+    return typer.Option(help=told, show_default=False)
+
+
+_Tier = Annotated[str | None, _condition("By count: specialised, mini, enterprise or mega.")]
+_Year = Annotated[str | None, _condition("2022, 2020..2023 or 2023..")]
+_Developer = Annotated[str | None, _condition("A part of the name; laboratories count with their owner.")]
+_Country = Annotated[str | None, _condition("A part of the name.")]
+_Modality = Annotated[str | None, _condition("text, speech, vision, code, ...")]
+_Access = Annotated[str | None, _condition("open weights, on request, code only, API or closed.")]
+_Licence = Annotated[str | None, _condition("A part of the licence.")]
+_Params = Annotated[str | None, _condition("7b, 1b..10b or 70b..")]
+_Essay = Annotated[str | None, _condition("Named by this essay, 000 to 004.")]
+_Sort = Annotated[str, typer.Option(help="A column: params, year, tokens, flops, co2e_t, name, ...")]
+_Compare = Annotated[list[str] | None, _condition("Put these side by side; give it once for each name.")]
 
 
 @atlas_app.callback(invoke_without_command=True)
 def list_models(
     context: typer.Context,
-    tier: Annotated[
-        str | None, typer.Option(help="By count: specialised, mini, enterprise or mega.", show_default=False)
-    ] = None,
-    year: Annotated[str | None, typer.Option(help="2022, 2020..2023 or 2023..", show_default=False)] = None,
-    developer: Annotated[
-        str | None, typer.Option(help="A part of the name; laboratories count with their owner.", show_default=False)
-    ] = None,
-    country: Annotated[str | None, typer.Option(help="A part of the name.", show_default=False)] = None,
-    modality: Annotated[str | None, typer.Option(help="text, speech, vision, code, ...", show_default=False)] = None,
-    access: Annotated[
-        str | None, typer.Option(help="open weights, on request, code only, API or closed.", show_default=False)
-    ] = None,
-    licence: Annotated[str | None, typer.Option(help="A part of the licence.", show_default=False)] = None,
-    params: Annotated[str | None, typer.Option(help="7b, 1b..10b or 70b..", show_default=False)] = None,
-    essay: Annotated[str | None, typer.Option(help="Named by this essay, 000 to 004.", show_default=False)] = None,
-    sort: Annotated[str, typer.Option(help="A column: params, year, tokens, flops, co2e_t, name, ...")] = "params",
-    compare: Annotated[
-        list[str] | None, typer.Option(help="Put these side by side; give it once for each name.", show_default=False)
-    ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the landscape page here.", show_default=False)] = None,
-    as_json: Annotated[bool, _JSON] = False,
+    tier: _Tier = None,
+    year: _Year = None,
+    developer: _Developer = None,
+    country: _Country = None,
+    modality: _Modality = None,
+    access: _Access = None,
+    licence: _Licence = None,
+    params: _Params = None,
+    essay: _Essay = None,
+    sort: _Sort = "params",
+    compare: _Compare = None,
+    tier_borders: TierBorders = None,
+    html: Page = None,
+    as_json: AsJson = False,
 ) -> None:
     """List, filter, sort and compare the models of the atlas."""
     if context.invoked_subcommand is not None:
@@ -56,46 +67,54 @@ def list_models(
     from bigenough.atlas.facts import model, models
     from bigenough.atlas.landscape import choose, order
 
-    rows = choose(
-        models(),
-        tier=tier,
-        year=year,
-        developer=developer,
-        country=country,
-        modality=modality,
-        access=access,
-        licence=licence,
-        params=params,
-        essay=essay,
-    )
-    rows = tuple(model(name) for name in compare) if compare else order(rows, sort)
+    borders = borders_from(tier_borders)
+    words = {"developer": developer, "country": country, "modality": modality, "licence": licence}
+    spans = {"tier": tier, "year": year, "params": params, "access": access, "essay": essay}
+    if compare:
+        _refuse_conditions({**words, **spans})
+        _show_rows(tuple(model(name) for name in compare), borders, html, as_json, beside=True)
+        return
+    chosen = choose(models(), **words, **spans, borders=borders)
+    _show_rows(order(chosen, sort), borders, html, as_json, beside=False)
+
+
+def _refuse_conditions(conditions: dict[str, str | None]) -> None:
+    given = [f"--{name}" for name, value in conditions.items() if value is not None]
+    if given:
+        raise BadOption(f"--compare names its models, so {given[0]} chooses nothing. Leave one of the two out.")
+
+
+def _show_rows(rows: tuple[Model, ...], borders: Borders, html: Path | None, as_json: bool, *, beside: bool) -> None:
+    from bigenough.atlas.cards import listing, model_json, side_by_side
+
     if html is not None:
         from bigenough.report.landscape_page import landscape_page
-        from bigenough.storage import write_text
 
-        write_text(html, landscape_page(rows))
-        typer.echo(html)
+        write_page(html, landscape_page(rows, borders))
     elif as_json:
-        from bigenough.atlas.cards import model_json
-
-        typer.echo(json.dumps([model_json(row) for row in rows], indent=2, ensure_ascii=False))
+        print_json([model_json(row, borders) for row in rows])
     else:
-        _print_side_by_side(rows) if compare else _print_list(rows)
+        typer.echo(side_by_side(rows, borders) if beside else listing(rows, borders))
 
 
 @atlas_app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="A model, device, machine or country.")],
-    as_json: Annotated[bool, _JSON] = False,
+    tier_borders: TierBorders = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of one model, device, machine or grid, with its sources and contradictions."""
+    """Show all that is known of one model, device, machine or grid, each fact with its source, and contradictions."""
     from bigenough.atlas.cards import card, card_json
 
-    typer.echo(json.dumps(card_json(name), indent=2, ensure_ascii=False) if as_json else card(name))
+    borders = borders_from(tier_borders)
+    if as_json:
+        print_json(card_json(name, borders))
+    else:
+        typer.echo(card(name, borders))
 
 
 @atlas_app.command("trends")
-def trends(as_json: Annotated[bool, _JSON] = False) -> None:
+def trends(as_json: AsJson = False) -> None:
     """Fit doubling times, beside the published ones, and count how few make how much."""
     from bigenough.atlas.facts import models
     from bigenough.atlas.facts import trends as published
@@ -109,7 +128,7 @@ def trends(as_json: Annotated[bool, _JSON] = False) -> None:
             "published": [asdict(one) for one in published()],
             **few.to_json(),
         }
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        print_json(facts)
         return
     for one in fitted:
         months = one.doubling_months
@@ -125,20 +144,18 @@ def trends(as_json: Annotated[bool, _JSON] = False) -> None:
 
 @atlas_app.command("bill")
 def bill(
-    html: Annotated[Path | None, typer.Option(help="Write the page here.", show_default=False)] = None,
-    as_json: Annotated[bool, _JSON] = False,
+    html: Page = None,
+    as_json: AsJson = False,
 ) -> None:
     """Recompute the essays' own figures and set the corrections beside them."""
     from bigenough.atlas.bill import items
 
     if html is not None:
         from bigenough.report.bill_page import bill_page
-        from bigenough.storage import write_text
 
-        write_text(html, bill_page())
-        typer.echo(html)
+        write_page(html, bill_page())
     elif as_json:
-        typer.echo(json.dumps([item.to_json() for item in items()], indent=2, ensure_ascii=False))
+        print_json([item.to_json() for item in items()])
     else:
         for item in items():
             made = item.recomputed
@@ -157,8 +174,8 @@ def where(
     ] = None,
     unlabelled: Annotated[int, typer.Option(min=0, help="Texts without labels at hand.")] = 0,
     accelerators: Annotated[int, typer.Option(min=0, help="Accelerators at hand.")] = 0,
-    html: Annotated[Path | None, typer.Option(help="Write the map here.", show_default=False)] = None,
-    as_json: Annotated[bool, _JSON] = False,
+    html: Page = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say where you stand between data and machines, and which route that recommends."""
     from bigenough.atlas.whereabouts import route
@@ -167,12 +184,10 @@ def where(
     advice = route(standing)
     if html is not None:
         from bigenough.report.whereabouts_page import whereabouts_page
-        from bigenough.storage import write_text
 
-        write_text(html, whereabouts_page(standing))
-        typer.echo(html)
+        write_page(html, whereabouts_page(standing))
     elif as_json:
-        typer.echo(json.dumps(advice.to_json(), indent=2, ensure_ascii=False))
+        print_json(advice.to_json())
     else:
         typer.echo(advice.text())
 
@@ -181,7 +196,6 @@ def _standing(
     rows: int | None, study: Path | None, memory_gb: float | None, accelerators: int, unlabelled: int
 ) -> Standing:
     from bigenough.atlas.whereabouts import Standing, standing_of
-    from bigenough.errors import BadOption
 
     if (rows is None) == (study is None):
         raise BadOption("Say how much data there is: either --rows N or --study FOLDER.")
@@ -198,16 +212,8 @@ def _standing(
         raise BadOption(
             f"{study} holds no audit.json, so it is no study's folder. Give the folder that bigenough fit wrote."
         )
-    return standing_of(read_json(audit), memory_gb=memory_gb, accelerators=accelerators, unlabelled=unlabelled)
-
-
-def _print_list(rows: tuple[Model, ...]) -> None:
-    from bigenough.atlas.cards import listing
-
-    typer.echo(listing(rows))
-
-
-def _print_side_by_side(rows: tuple[Model, ...]) -> None:
-    from bigenough.atlas.cards import side_by_side
-
-    typer.echo(side_by_side(rows))
+    try:
+        found = read_json(audit)
+    except ValueError as error:
+        raise BadOption(f"{audit} is no JSON ({error}): the study is damaged. Fit it again, or say --rows N.") from None
+    return standing_of(found, memory_gb=memory_gb, accelerators=accelerators, unlabelled=unlabelled)

@@ -39,10 +39,11 @@ class Spot(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A line at a value of an axis, with words at its beginning."""
+    """A line at a value of an axis, with words at its beginning, or from a place on the other axis."""
 
     value: float
     words: str
+    begins: float | None = None
 
 
 class Bar(NamedTuple):
@@ -93,7 +94,7 @@ def broad(draw: Callable[[Frame], Chart], *, name: str, described: str, caption:
 def _lines(levels: Sequence[Level], rules: Sequence[Level], frame: Frame, x: Axis, y: Axis) -> list[alt.Chart]:
     across, up = _axis(alt.X, "x:Q", x), _axis(alt.Y, "y:Q", y)
     drawn = []
-    flat = [{"x": x.low, "y": level.value, "name": level.words, "dx": 3, "dy": -3} for level in levels]
+    flat = [{"x": level.begins or x.low, "y": level.value, "name": level.words, "dx": 3, "dy": -3} for level in levels]
     upright = [  # their words stand on steps, since upright lines may be close
         {"x": rule.value, "y": y.low, "name": rule.words, "dx": 4, "dy": -4 - 15 * step}
         for step, rule in enumerate(rules)
@@ -188,7 +189,8 @@ def _named(spots: Sequence[Spot], frame: Frame, x: Axis, y: Axis, levels: Sequen
         board.take(Box(left - 4, top - 4, left + 4, top + 4))
     for level in levels:
         top = (1 - place(level.value, y)) * high
-        board.take(Box(0, top - frame.font - 3, 0.6 * frame.font * len(level.words), top + 1))
+        left = 0.0 if level.begins is None else place(level.begins, x) * wide
+        board.take(Box(left, top - frame.font - 3, left + 0.6 * frame.font * len(level.words), top + 1))
     written = []
     for spot in spots:
         if spot.name:

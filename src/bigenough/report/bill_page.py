@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from bigenough.atlas import facts
-from bigenough.atlas.bill import BillItem, items
+from bigenough.atlas.bill import BillItem, in_equivalent, items
 from bigenough.report.frame import Section, framed, quantity_cell, sourced
 from bigenough.report.markup import Html, element, table
 
@@ -75,15 +75,22 @@ def _corrections() -> Html:
 
 
 def _equivalents() -> list[Html | str | None]:
-    body = [
-        [one.name, f"{one.value:,.0f} {one.unit}", one.per, one.source + (f"; {one.note}" if one.note else "")]
+    body: list[list[Html | str]] = [
+        [
+            one.name,
+            f"{one.value:,.0f} {one.unit}",
+            one.per,
+            quantity_cell(in_equivalent("GPT-3", one)),
+            one.source + (f"; {one.note}" if one.note else ""),
+        ]
         for one in facts.equivalents()
     ]
-    told = "An equivalent helps to picture an amount. It compares neither what is done with it nor what it is worth."
-    return [
-        element("p", told),
-        table("Equivalents", ["Of what", "amount", "for", "source"], body, kind="cards", words={2, 3}),
-    ]
+    told = (
+        "An equivalent helps to picture an amount. It compares neither what is done with it nor what it is worth. "
+        "Beside each stands how often the training of GPT-3 (552 t CO2e, 1,287 MWh: arXiv:2104.10350 Table 4) holds it."
+    )
+    heads = ["Of what", "amount", "for", "GPT-3’s training", "source"]
+    return [element("p", told), table("Equivalents", heads, body, kind="cards", words={2, 4})]
 
 
 def _essays() -> Html:

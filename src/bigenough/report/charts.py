@@ -16,7 +16,7 @@ import altair as alt
 import vl_convert
 
 from bigenough.report.markup import Html, element, raw
-from bigenough.report.placement import Board, Box, Side, spread
+from bigenough.report.placement import Board, Box, Side
 from bigenough.report.view import Role
 
 __all__ = [
@@ -25,19 +25,20 @@ __all__ = [
     "NUDGE",
     "POINT",
     "Bin",
-    "Curve",
     "Dot",
     "Frame",
     "Gap",
     "Mark",
     "as_data",
     "as_svg",
-    "curves",
     "differences",
     "drawn_as",
     "figure",
     "finish",
     "frontier",
+    "log_axis",
+    "log_domain",
+    "padded",
     "reliability",
 ]
 
@@ -84,14 +85,6 @@ class Gap(NamedTuple):
     upper: float
 
 
-class Curve(NamedTuple):
-    """Scores (fractions) by number of fit rows."""
-
-    name: str
-    rows: Sequence[int]
-    scores: Sequence[float]
-
-
 class Bin(NamedTuple):
     """Rows of like confidence: their mean confidence, and the share that is right with an interval."""
 
@@ -122,12 +115,12 @@ def frontier(
     dots: Sequence[Dot], frame: Frame, *, x_title: str, y_title: str, line: float | None, line_title: str
 ) -> Chart:
     """Quality against a cost on a log axis, with intervals and the line that a proof must clear."""
-    x_domain = _log_domain([dot.x for dot in dots])
+    x_domain = log_domain([dot.x for dot in dots])
     scores = [value for dot in dots for value in (dot.low, dot.high)] + ([line] if line is not None else [])
-    y_domain = _padded([100 * value for value in scores])
+    y_domain = padded([100 * value for value in scores])
     sides, line_side = _name_sides(dots, x_domain, y_domain, frame, None if line is None else (100 * line, line_title))
     x_scale, y_scale = alt.Scale(type="log", domain=x_domain), alt.Scale(domain=y_domain, nice=False)
-    x = alt.X("x:Q", title=x_title, scale=x_scale, axis=_log_axis(x_domain))
+    x = alt.X("x:Q", title=x_title, scale=x_scale, axis=log_axis(x_domain))
     y = alt.Y("score:Q", title=f"{y_title}, %", scale=y_scale, axis=alt.Axis(tickCount=6))
     base = alt.Chart(as_data(_dot_row(dot, side) for dot, side in zip(dots, sides, strict=True)))
     layers = [
@@ -181,7 +174,7 @@ def _name_sides(
 def differences(gaps: Sequence[Gap], frame: Frame, *, margin: float, target: str) -> Chart:
     """Each tested difference with its one-sided bounds, against the line that a proof must clear."""
     ends = [100 * value for gap in gaps for value in (gap.lower, gap.upper)] + [0.0, -100 * margin]
-    domain = _padded(ends, 0.12)
+    domain = padded(ends, 0.12)
     x = alt.X(
         "difference:Q",
         title=f"points against {target}",
@@ -215,44 +208,6 @@ def differences(gaps: Sequence[Gap], frame: Frame, *, margin: float, target: str
     return finish(layers, frame._replace(height=92 + 44 * len(gaps)))
 
 
-def curves(lines: Sequence[Curve], frame: Frame, *, y_title: str) -> Chart:
-    """Select scores by number of fit rows, each curve named at its end."""
-    sizes = sorted({row for line in lines for row in line.rows})
-    x_domain = _log_domain(sizes, room=1.25)
-    # Room on the right for the names, in the log axis' own terms.
-    longest = max(len(line.name) for line in lines) * 0.56 * frame.font + 14
-    span = math.log(x_domain[1] / x_domain[0])
-    x_end = x_domain[0] * math.exp(span / max(0.4, 1 - longest / (frame.width - 60)))
-    y_domain = _padded([100 * score for line in lines for score in line.scores])
-    x = alt.X(
-        "rows:Q",
-        title="fit rows",
-        scale=alt.Scale(type="log", domain=[x_domain[0], x_end]),
-        axis=alt.Axis(values=sizes, format=",", grid=False, labelOverlap="greedy"),
-    )
-    y = alt.Y(
-        "score:Q",
-        title=f"{y_title} on select, %",
-        scale=alt.Scale(domain=y_domain, nice=False),
-        axis=alt.Axis(tickCount=6),
-    )
-    gap = (frame.font + 4) / (frame.height - 60) * (y_domain[1] - y_domain[0])
-    heights = spread([100 * line.scores[-1] for line in lines], gap, y_domain[1])
-    layers, points, ends = [], [], []
-    for place, (line, height) in enumerate(zip(lines, heights, strict=True)):
-        mark, dash = _SERIES[place % len(_SERIES)]
-        rows = [{"rows": row, "score": 100 * score} for row, score in zip(line.rows, line.scores, strict=True)]
-        layers.append(
-            alt.Chart(as_data(rows)).mark_line(color=mark.colour, strokeDash=dash, strokeWidth=2).encode(x=x, y=y)
-        )
-        points += [{**row, "size": 80, **drawn_as(mark)} for row in rows]
-        ends.append({"rows": line.rows[-1], "score": height, "name": line.name, **drawn_as(mark)})
-    layers.append(alt.Chart(as_data(points)).mark_point(opacity=1).encode(x=x, y=y, **POINT))
-    names = alt.Chart(as_data(ends)).mark_text(align="left", baseline="middle", dx=9, fontWeight=600)
-    layers.append(names.encode(x=x, y=y, text="name:N", **FILL))
-    return finish(layers, frame)
-
-
 def reliability(bins: Sequence[Bin], frame: Frame) -> Chart:
     """What share is right among rows of like confidence; on the diagonal, confidence can be taken at its word."""
     low = max(0.0, math.floor(10 * min(min(one.confidence, one.low) for one in bins)) / 10)
@@ -274,13 +229,6 @@ def reliability(bins: Sequence[Bin], frame: Frame) -> Chart:
     ]
     return finish(layers, frame)
 
-
-_SERIES = (
-    (Mark("circle", "var(--blue)", True), [1, 0]),
-    (Mark("diamond", "var(--good)", True), [7, 3]),
-    (Mark("triangle-up", "var(--bad)", True), [2, 3]),
-    (Mark("square", "var(--muted)", True), [8, 3, 2, 3]),
-)
 
 # Colours, shapes and places stand in the data as they are drawn, so that one layer draws all rows of a kind.
 FILL: dict[str, Any] = {"fill": alt.Fill("colour:N", scale=None)}
@@ -306,17 +254,20 @@ def as_data(rows: Iterable[Mapping[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=[dict(row) for row in rows])
 
 
-def _padded(values: Sequence[float], share: float = 0.08) -> list[float]:
+def padded(values: Sequence[float], share: float = 0.08) -> list[float]:
+    """A domain that holds the values with some room on both sides."""
     low, high = min(values), max(values)
     room = share * (high - low) or 1.0
     return [low - room, high + room]
 
 
-def _log_domain(values: Sequence[float], room: float = 1.8) -> list[float]:
+def log_domain(values: Sequence[float], room: float = 1.8) -> list[float]:
+    """A domain that holds the values with as many times their size to spare."""
     return [min(values) / room, max(values) * room]
 
 
-def _log_axis(domain: Sequence[float]) -> alt.Axis:
+def log_axis(domain: Sequence[float]) -> alt.Axis:
+    """Round values on a log axis, three at least where there are any."""
     decades = range(math.floor(math.log10(domain[0])), math.ceil(math.log10(domain[1])) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5)):
         values = [step * 10.0**power for power in decades for step in steps]

@@ -48,23 +48,30 @@ def _trials(one: Contender, view: View) -> Html | None:
     trials = one.files.candidate.get("trials") or ()
     if not trials:
         return None
-    rows = [
-        [
-            str(place),
-            element("code", _settings(trial.get("settings"))),
-            "failed" if trial.get("score") is None else percent(trial["score"]),
-            _clocked(trial.get("seconds")),
-        ]
-        for place, trial in enumerate(trials, start=1)
-    ]
+    parts = any(trial.get("rows") is not None for trial in trials)
+    rows = [_trial_row(place, trial, parts=parts) for place, trial in enumerate(trials, start=1)]
+    heads = ["Trial", "Settings", "Select score", "Time"]
     found = table(
-        f"Settings tried for {one.name}", ["Trial", "Settings", "Select score", "Time"], rows, kind="dense", words={1}
-    )
+        f"Settings tried for {one.name}", [*heads, "Fit rows", "Went no further because"] if parts else heads, rows,
+        kind="dense", words={1, 5},
+    )  # fmt: skip
     chosen = element("p", "Chosen: ", element("code", _settings(one.files.candidate.get("settings"))), class_="note")
     summary = (
         f"{one.name}: {len(trials)} setting{'s' if len(trials) != 1 else ''} tried on select, by {view.metric_name}"
     )
     return element("details", element("summary", summary), chosen, found)
+
+
+def _trial_row(place: int, trial: Json, *, parts: bool) -> list[Html | str]:
+    row: list[Html | str] = [
+        str(place),
+        element("code", _settings(trial.get("settings"))),
+        "failed" if trial.get("score") is None else percent(trial["score"]),
+        _clocked(trial.get("seconds")),
+    ]
+    if parts:
+        row += [count(trial.get("rows") or 0), shorten(str(trial.get("stopped") or "–"), 120)]
+    return row
 
 
 def _settings(settings: Json | None) -> str:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from bigenough.report import charts
+from bigenough.report import charts, learning_chart
+from bigenough.report.ahead import forecasts, told_ahead
 from bigenough.report.files import Json
 from bigenough.report.markup import Html, element, facts, join, shorten, table
 from bigenough.report.numbers import count, percent, with_interval
@@ -19,13 +20,13 @@ _SIGNS = {"problem": "✕", "warning": "!", "info": "i"}
 
 
 def learning(view: View) -> Html:
-    """Select scores by number of fit rows."""
-    lines = []
-    for one in view.contenders:
-        curve = one.files.candidate.get("learning_curve") or ()
-        if len(curve) >= 2:
-            points = sorted((int(point["rows"]), float(point["score"])) for point in curve)
-            lines.append(charts.Curve(one.name, [rows for rows, _ in points], [score for _, score in points]))
+    """Select scores by number of fit rows, and how far more rows would carry each rung."""
+    known = forecasts(view)
+    lines = [
+        learning_chart.Curve(one.name, one.rows, one.scores, [learning_chart.Ahead(*step) for step in one.ahead])
+        for one in known
+        if len(one.rows) >= 2
+    ]
     if not lines:
         return element("p", "No learning curve was drawn in this study.", class_="note")
     lines.sort(key=lambda line: -line.scores[-1])
@@ -40,13 +41,15 @@ def learning(view: View) -> Html:
         for line in drawn
     )
     left = ", ".join(line.name for line in lines[len(drawn) :])
-    return charts.figure(
-        partial(charts.curves, drawn, y_title=view.metric_name),
+    drawing = charts.figure(
+        partial(learning_chart.curves, drawn, y_title=view.metric_name),
         name="learning",
         described=f"{view.metric_name} on select by number of fit rows. {told}.",
         caption="Each rung fitted on part of the fit rows and scored on select, which also chose its settings: "
-        "read the slope, not the height." + (f" Not drawn, far below: {left}." if left else ""),
+        "read the slope, not the height. Faint, in its band: what a power law through the points foretells."
+        + (f" Not drawn, far below: {left}." if left else ""),
     )
+    return join([drawing, told_ahead(known)])
 
 
 def audit(view: View) -> Html:

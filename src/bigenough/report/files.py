@@ -40,6 +40,7 @@ class CandidateFiles:
         performance: performance.json.
         evidence: evidence.json.
         certify: certify.npz.
+        home: the name of its folder, by which others say that they were made from it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class CandidateFiles:
     performance: Json | None = None
     evidence: Json | None = None
     certify: Scored | None = None
+    home: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,7 @@ class StudyFiles:
         texts: the rows that the page may quote, by row number.
         next_rows: how many rows label-next.csv names, 0 if there is none.
         folder: how the page names the folder, in commands.
+        groups: which group each certify row belongs to, None if rows count one by one.
     """
 
     study: Json
@@ -72,6 +75,7 @@ class StudyFiles:
     texts: Mapping[int, str] = field(default_factory=dict)
     next_rows: int = 0
     folder: str = "STUDY"
+    groups: NDArray[np.generic] | None = None
 
 
 def read_study(folder: Path | str) -> StudyFiles:
@@ -103,6 +107,7 @@ def read_study(folder: Path | str) -> StudyFiles:
         texts=_quoted_texts(folder / "examples.parquet", candidates),
         next_rows=_count_rows(folder / "label-next.csv"),
         folder=str(folder),
+        groups=_certify_groups(folder / "examples.parquet"),
     )
 
 
@@ -118,6 +123,7 @@ def _read_candidate(home: Path) -> CandidateFiles:
         performance=_read_if_there(home / "performance.json"),
         evidence=_read_if_there(home / "evidence.json"),
         certify=scored,
+        home=home.name,
     )
 
 
@@ -130,6 +136,20 @@ def _count_rows(path: Path) -> int:
         return 0
     with path.open(encoding="utf-8", newline="") as file:
         return max(0, sum(1 for _ in csv.reader(file)) - 1)
+
+
+def _certify_groups(path: Path) -> NDArray[np.generic] | None:
+    if not path.is_file():
+        return None
+    import polars as pl
+
+    rows = pl.scan_parquet(path)
+    columns = rows.collect_schema().names()
+    name = next((name for name in ("unit", "group") if name in columns), None)
+    if name is None or "split" not in columns:
+        return None
+    found: NDArray[np.generic] = rows.filter(pl.col("split") == "certify").sort("row").collect()[name].to_numpy()
+    return found
 
 
 def _quoted_texts(path: Path, candidates: tuple[CandidateFiles, ...]) -> dict[int, str]:

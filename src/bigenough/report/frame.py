@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frame of a page that is no study: the report's style, one headline, sections, and nothing from outside."""
+"""The frame of every page: the report's style and nothing from outside; of one that is no study, its parts too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from bigenough.quantity import Quantity
 from bigenough.report.markup import Html, element, raw
 
-__all__ = ["Section", "framed", "quantity_cell", "sourced", "written"]
+__all__ = ["Section", "document", "framed", "quantity_cell", "sourced", "written"]
 
 _MORE = """
 .chart.wide.broad { max-width: none; }
@@ -41,16 +41,6 @@ def framed(kind: str, headline: str, gist: str, sections: Sequence[Section], *, 
         sections: in order.
         aside: what stands beside the gist.
     """
-    style = package_files("bigenough.report").joinpath("style.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{kind}: {headline}"),
-        element("style", raw(style + _MORE)),
-    )
     top = element(
         "header",
         element("p", "How big is big enough? ", element("span", kind), class_="over"),
@@ -64,6 +54,21 @@ def framed(kind: str, headline: str, gist: str, sections: Sequence[Section], *, 
     )
     body = element(
         "body", top, element("main", *(_section(part) for part in sections)), element("footer", element("p", made))
+    )
+    return document(f"{kind}: {headline}", body, more_style=_MORE)
+
+
+def document(title: str, body: Html, *, more_style: str = "") -> str:
+    """A whole document in the report's style; its policy keeps everything from outside out."""
+    style = package_files("bigenough.report").joinpath("style.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", raw(style + more_style)),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
@@ -103,5 +108,7 @@ def _few(value: float) -> str:
 
 
 def sourced(figure: Quantity) -> Html:
-    """A figure's provenance and source, small."""
+    """A figure's provenance and source, small; what the user gave is given, not published."""
+    if figure.source == "given":
+        return element("small", element("span", "given", class_="tag"))
     return element("small", element("span", figure.provenance, class_="tag"), f" {figure.source}")

@@ -10,6 +10,7 @@ from bigenough.atlas.cards import compact
 from bigenough.atlas.growth import Growth, growths
 from bigenough.atlas.landscape import OPENNESS, concentration, openness, openness_by_year
 from bigenough.atlas.records import Model
+from bigenough.atlas.tiers import BORDERS_2023, Borders
 from bigenough.errors import BadOption
 from bigenough.report.atlas_charts import Bar, bars, stacked
 from bigenough.report.charts import figure
@@ -21,7 +22,7 @@ from bigenough.report.markup import Html, element, table
 __all__ = ["landscape_page"]
 
 
-def landscape_page(rows: Sequence[Model]) -> str:
+def landscape_page(rows: Sequence[Model], borders: Borders = BORDERS_2023) -> str:
     """The landscape of some models of the atlas as one HTML page.
 
     Raises:
@@ -33,9 +34,9 @@ def landscape_page(rows: Sequence[Model]) -> str:
     apart = [row for row in rows if row.is_recommender]
     grown = growths(rows)
     sections = [
-        Section("sizes", "Parameters over the years", sizes(sized, apart)),
+        Section("sizes", "Parameters over the years", sizes(sized, apart, borders)),
         Section("growth", "How fast they double", growth(grown)),
-        Section("tiers", "Four tiers, two ways", tiers(sized)),
+        Section("tiers", "Four tiers, two ways", tiers(sized, borders)),
         Section("makers", "Who makes them", _makers(rows)),
         Section("openness", "How open they are", _openness(rows)),
         Section("benchmarks", "Scores, and the protocols behind them", benchmarks(rows)),
@@ -135,10 +136,10 @@ def _models(rows: Sequence[Model]) -> list[Html | str | None]:
         [
             element("span", row.name, element("small", f"{row.developer}, {row.country}")),
             str(row.year),
-            compact(row.total_params) or "–",
-            compact(row.train_tokens) or "–",
+            _figure(row, "total_params"),
+            _figure(row, "train_tokens"),
             openness(row),
-            element("small", f"{row.source} ({row.evidence})"),
+            element("small", _sources(row)),
         ]
         for row in sorted(rows, key=lambda row: (-row.year, -(row.total_params or 0)))
     ]
@@ -152,12 +153,23 @@ def _models(rows: Sequence[Model]) -> list[Html | str | None]:
     return [element("details", element("summary", f"{len(rows)} models with their sources"), listed)]
 
 
+def _figure(row: Model, column: str) -> Html | str:
+    value = compact(getattr(row, column))
+    return element("span", value, title=str(row.source_of(column))) if value else "–"
+
+
+def _sources(row: Model) -> str:
+    """Who published the two figures, and how well each was read."""
+    shown = [name for name in ("total_params", "train_tokens") if getattr(row, name)] or ["developer"]
+    return ". ".join(dict.fromkeys(str(row.source_of(name)) for name in shown))
+
+
 def _limits() -> list[Html | str | None]:
     limits = (
         "The atlas holds models that essays and papers about giants name, and small open ones beside "
         "them. Shares and trends are those of this choice.",
-        "“Looked-up” rows were read in their source; “recall” rows are known from the named paper and "
-        "were not read again.",
+        "“Looked-up” figures were compared with their source; “recall” figures are known from the named paper and "
+        "were not read again; “Epoch” and “secondary” ones were read in a copy.",
         "Openness is how far one can get hold of a model, not whether its licence allows your use: read the licence.",
         "Sizes are counts, not quality. Which size is enough for one task is what a study on its own rows answers.",
     )

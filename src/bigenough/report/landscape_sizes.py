@@ -11,7 +11,7 @@ from bigenough.atlas.cards import compact
 from bigenough.atlas.growth import Growth, largest_of_each_year
 from bigenough.atlas.landscape import openness
 from bigenough.atlas.records import Model
-from bigenough.atlas.tiers import BORDERS_2023, tier_by_count, tier_by_fit
+from bigenough.atlas.tiers import Borders, tier_by_count, tier_by_fit
 from bigenough.report.atlas_charts import LEVELS, Axis, Level, Spot, broad, scatter
 from bigenough.report.frame import sourced
 from bigenough.report.markup import Html, element, raw, table
@@ -28,7 +28,7 @@ def every(one: Growth) -> str:
     return f"{one.doubling_months.value:.1f} ({_bounds(one)})"
 
 
-def sizes(sized: Sequence[Model], apart: Sequence[Model]) -> list[Html | str | None]:
+def sizes(sized: Sequence[Model], apart: Sequence[Model], borders: Borders) -> list[Html | str | None]:
     """Parameters over the years on a logarithmic axis."""
     if not sized:
         return [element("p", "No size is published for any of these models.")]
@@ -43,12 +43,7 @@ def sizes(sized: Sequence[Model], apart: Sequence[Model]) -> list[Html | str | N
         max(counts) * 3,
         [tick for tick in COUNTS if min(counts) / 2 <= tick[0] <= max(counts) * 3],
     )
-    borders = (
-        (BORDERS_2023.mini, "mini from 1B"),
-        (BORDERS_2023.enterprise, "enterprise from 7B"),
-        (BORDERS_2023.mega, "mega from 50B"),
-    )
-    levels = [Level(size, words) for size, words in borders if y.low < size < y.high]
+    levels = [Level(size, words) for size, words in borders.named() if y.low < size < y.high]
     described = (
         f"{len(sized)} models by year and parameters on a logarithmic axis, from {compact(min(counts))} to "
         f"{compact(max(counts))}."
@@ -57,16 +52,20 @@ def sizes(sized: Sequence[Model], apart: Sequence[Model]) -> list[Html | str | N
         lambda frame: (
             scatter(spots, frame, x=x, y=y, levels=levels)
             if frame.width > 400
-            else scatter(fewer(spots), frame, x=short, y=y, levels=levels)
+            else scatter(fewer(spots), frame, x=short, y=y, levels=[_briefly(level) for level in levels])
         ),
         name="sizes",
         described=described,
         caption=(
             "One mark a model, total parameters; a mixture counts all its experts. Within a year marks are "
-            "spread to be seen. Lines: borders of the tiers, 2023."
+            f"spread to be seen. Lines: borders of the tiers, {borders.dated}."
         ),
     )
     return [_key(), chart, _set_apart(apart)]
+
+
+def _briefly(level: Level) -> Level:
+    return level._replace(words=level.words.replace(" from ", " "))
 
 
 def _spots(sized: Sequence[Model]) -> list[Spot]:
@@ -173,13 +172,13 @@ def _bounds(one: Growth) -> str:
     return f"{low:.1f} or more" if high is None or high > seen else f"{low:.1f} to {high:.1f}"
 
 
-def tiers(sized: Sequence[Model]) -> list[Html | str | None]:
+def tiers(sized: Sequence[Model], borders: Borders) -> list[Html | str | None]:
     """Tiers by count, and how many of each run on one accelerator."""
     counts: dict[str, list[int]] = {name: [0, 0, 0, 0] for name in _TIERS}
     crossing = []
     for row in sized:
         size = float(row.total_params or 0)
-        tier = tier_by_count(size)
+        tier = tier_by_count(size, borders)
         shape = shape_of(row)
         fits = [tier_by_fit(size, shape, how=how).fits for how in ("bf16", "int8", "nf4")]
         for place, value in enumerate((True, *fits)):
@@ -187,14 +186,14 @@ def tiers(sized: Sequence[Model]) -> list[Html | str | None]:
         if tier.name == "mega" and fits[2]:
             crossing.append(row.name)
     rows = [[name, *(f"{number}" if number else "–" for number in counts[name])] for name in _TIERS]
-    head = ["Tier by count", "models", "on one 80 GB accelerator at 16 bits", "at 8 bits", "at 4 bits"]
-    borders = (
-        f"Borders of {BORDERS_2023.dated}: {BORDERS_2023.source}. Fit: 2,048 tokens, one sequence, weights "
+    head = ["Tier by count", "models", "fit at 16 bits", "at 8 bits", "at 4 bits"]
+    note = (
+        f"Borders: {borders} ({borders.source}). Fit: 2,048 tokens, one sequence, weights "
         "with cache, activations and runtime."
     )
     across = f"Mega by count, and yet on one accelerator at 4 bits: {', '.join(crossing)}." if crossing else None
     return [
-        table("How many models of each tier run on one accelerator", head, rows, kind="cards"),
+        table("How many models of each tier run on one accelerator of 80 GB", head, rows, kind="cards"),
         element("p", across) if across else None,
-        element("p", borders, class_="note"),
+        element("p", note, class_="note"),
     ]

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
-from importlib.resources import files as package_files
 from pathlib import Path
 
-from bigenough.report import costs, data, mistakes, origin, quality, words
+from bigenough.report import costs, data, mistakes, origin, quality, shrinking, words
 from bigenough.report.files import StudyFiles, read_study
+from bigenough.report.frame import document
 from bigenough.report.markup import Html, element, raw
 from bigenough.report.numbers import keep_together
 from bigenough.report.view import View, view
 from bigenough.storage import write_text
 
 __all__ = ["render", "write_report"]
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 # A glyph each, so that the answer is told by shape and word as well as by colour.
 _ICONS = {
@@ -41,18 +39,8 @@ def render(study: StudyFiles) -> str:
     """The report as one HTML page that asks for nothing from outside; a pure function of the study's files."""
     seen = view(study)
     name = str(study.study.get("name") or study.study.get("task", {}).get("name", "study"))
-    style = package_files("bigenough.report").joinpath("style.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{name}: {words.title(seen)}"),
-        element("style", raw(style)),
-    )
     body = element("body", _hero(seen, name), element("main", *_sections(seen)), _footer(seen))
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    return document(f"{name}: {words.title(seen)}", body)
 
 
 def _hero(seen: View, name: str) -> Html:
@@ -82,8 +70,10 @@ def _hero(seen: View, name: str) -> Html:
 
 def _sections(seen: View) -> list[Html]:
     about = f" of {seen.subject.name}" if seen.subject else ""
+    smaller = shrinking.steps(seen)
     return [
         _section("frontier", "Quality against cost", quality.frontier(seen)),
+        *([_section("smaller", "Smaller still", smaller)] if smaller is not None else []),
         _section("rungs", "The ladder, rung by rung", quality.rungs(seen)),
         _section("proof", "What certify could and could not prove", quality.proof(seen)),
         _section(

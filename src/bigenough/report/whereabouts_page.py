@@ -15,6 +15,7 @@ __all__ = ["whereabouts_page"]
 
 _TOKENS = ((1e2, "100"), (1e4, "10k"), (1e6, "1M"), (1e8, "100M"), (1e10, "10B"), (1e12, "1T"), (1e14, "100T"))
 _MEMORY = ((1.0, "1"), (10.0, "10"), (1e2, "100"), (1e3, "1k"), (1e4, "10k"), (1e5, "100k"), (1e6, "1M"))
+_CLEAR = 1e6
 _CORNERS = (
     ("no labels", "small machine", 0, 8.0),
     ("few labels", "small machine", 500, 8.0),
@@ -40,7 +41,13 @@ def whereabouts_page(standing: Standing) -> str:
         Section("routes", "The routes from every corner", [_routes(advice.corner)]),
     ]
     headline = advice.headline[0].upper() + advice.headline[1:]
-    return framed("Where you are", headline, f"{advice.corner.capitalize()}. {advice.reason}", sections, aside=steps)
+    return framed(
+        "Where you are",
+        headline,
+        f"{advice.corner.capitalize()}: {advice.counted}. {advice.reason}",
+        sections,
+        aside=steps,
+    )
 
 
 def _map(standing: Standing) -> list[Html | str | None]:
@@ -51,7 +58,8 @@ def _map(standing: Standing) -> list[Html | str | None]:
     spots += [Spot(one.name if one.name in named else "", one.tokens, one.memory_gb, dot) for one in others]
     x = Axis("tokens of text at hand, labelled or not", 1e2, 1e14, _TOKENS)
     y = Axis("memory that a model may take, GB", 1.0, 3e6, _MEMORY)
-    level = Level(LARGE_MEMORY_GB, f"{LARGE_MEMORY_GB:g} GB on accelerators: large machine")
+    clear = None if standing.tokens > _CLEAR / 5 else _CLEAR  # of the diamond and of the upright lines
+    level = Level(LARGE_MEMORY_GB, f"large machine: {LARGE_MEMORY_GB:g} GB", clear)
     each = standing.tokens_per_text
     labels = [Level(NO_LABELS * each, f"{NO_LABELS} labels"), Level(ENOUGH_LABELS * each, f"{ENOUGH_LABELS:,} labels")]
     chart = broad(
@@ -86,7 +94,7 @@ def _gap(standing: Standing, others: tuple[Player, ...]) -> str:
     return (
         f"The smallest run on the map ({smallest.name}, {smallest.memory_gb:,.0f} GB) took {machine}; the "
         "run with the least text "
-        f"({least.name}, {compact(least.tokens)} tokens) saw {text:,.0f} times yours. Tuning or freezing "
+        f"({least.name}, {compact(least.tokens)} tokens) saw {compact(text)} times yours. Tuning or freezing "
         "somebody’s model spares you that distance."
     )
 
