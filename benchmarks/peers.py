@@ -27,15 +27,15 @@ def _outcome(gold: list[str], predicted: np.ndarray, began: float) -> Outcome:
     return Outcome(float(accuracy_score(gold, predicted)), float(f1), time.perf_counter() - began)
 
 
-def linear_pipeline():
-    """Word 1-2-grams and characters 2-5, sublinear tf-idf, linear SVM at its default C."""
+def linear_pipeline(head=None):
+    """Word 1-2-grams and characters 2-5, sublinear tf-idf, and a linear SVM at its default C or another head."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
 
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    return make_pipeline(make_union(words, characters), LinearSVC())
+    return make_pipeline(make_union(words, characters), head or LinearSVC())
 
 
 def linear(split: Split) -> Outcome:

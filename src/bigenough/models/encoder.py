@@ -34,10 +34,18 @@ class Encoder:
         tokenizer: gives the special tokens too; its truncation and padding are set here.
         max_length: tokens a text is cut to.
         threads: onnxruntime's threads; None leaves its choice (all physical cores).
+        alone: run each text by itself. A graph that measures its values while it runs, to write them in 8 bits, takes
+            one measure for all rows of a batch, so that a row's vector would depend on its neighbours.
     """
 
     def __init__(
-        self, model: bytes | Path, tokenizer: Tokenizer, *, max_length: int, threads: int | None = None
+        self,
+        model: bytes | Path,
+        tokenizer: Tokenizer,
+        *,
+        max_length: int,
+        threads: int | None = None,
+        alone: bool = False,
     ) -> None:
         import onnxruntime
 
@@ -51,6 +59,7 @@ class Encoder:
         self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self.tokenizer = plain_tokenizer(tokenizer, max_length)
         self.max_length = max_length
+        self.alone = alone
         self.dim = int(self.session.get_outputs()[0].shape[1])
 
     def embed(self, texts: Sequence[str], *, say: Callable[[float], None] = lambda done: None) -> Array:
@@ -59,7 +68,7 @@ class Encoder:
         for start in range(0, len(texts), WINDOW):
             window = texts[start : start + WINDOW]
             ids = tokenised(self.tokenizer, window, self.max_length)
-            for positions in _equal_lengths([len(row) for row in ids]):
+            for positions in _equal_lengths([len(row) for row in ids], 1 if self.alone else BATCH_TOKENS):
                 out[start + positions] = self.run(np.array([ids[i] for i in positions], dtype=np.int32))
             say((start + len(window)) / len(texts))
         return out
@@ -91,8 +100,8 @@ def tokenised(tokenizer: Tokenizer, texts: Sequence[str], max_length: int, *, sp
     return [encoding.ids for encoding in encodings]
 
 
-def _equal_lengths(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
-    """Positions of texts of one length, at most ``BATCH_TOKENS`` tokens at a time, shortest first.
+def _equal_lengths(lengths: Sequence[int], tokens: int = BATCH_TOKENS) -> Iterator[NDArray[np.int64]]:
+    """Positions of texts of one length, at most so many tokens (but one text) at a time, shortest first.
 
     >>> [part.tolist() for part in _equal_lengths([3, 2, 3])]
     [[1], [0, 2]]
@@ -105,5 +114,5 @@ def _equal_lengths(lengths: Sequence[int]) -> Iterator[NDArray[np.int64]]:
     borders = np.flatnonzero(np.diff(counts[order])) + 1
     for same in np.split(order, borders):
         if len(same):
-            size = max(1, BATCH_TOKENS // max(1, int(counts[same[0]])))
+            size = max(1, tokens // max(1, int(counts[same[0]])))
             yield from (same[start : start + size] for start in range(0, len(same), size))

@@ -14,65 +14,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.models.bert import BertModel, Layer
+from bigenough.models.word_table import BLOCK, WordTable
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["encoder_graph"]
+__all__ = ["FUSED", "EncoderGraph", "encoder_graph"]
 
 OPSET = 17
 IR_VERSION = 8
 FUSED = "com.microsoft"
 
 
-def encoder_graph(model: BertModel) -> bytes:
+def encoder_graph(model: BertModel, table: WordTable | None = None) -> bytes:
     """The serialised graph: int32 ``input_ids`` and ``attention_mask``, (batch, length); ``embedding``, (batch, width).
 
-    The same arrays give the same bytes.
+    The same arrays give the same bytes. With a ``table`` the word vectors are its rows, and not ``model.words``.
     """
-    import onnx
-    from onnx import helper
-
-    graph = _Graph(model)
-    tokens = graph.embed()
-    for i, layer in enumerate(model.layers):
-        tokens = graph.layer(tokens, layer, f"layer{i}")
-    graph.pool(tokens)
-    ids = [
-        helper.make_tensor_value_info(n, onnx.TensorProto.INT32, ["batch", "length"])
-        for n in ("input_ids", "attention_mask")
-    ]
-    out = helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["batch", model.config.width])
-    built = helper.make_graph(graph.nodes, "encoder", ids, [out], graph.arrays)
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
-    proto = helper.make_model(built, opset_imports=opsets, ir_version=IR_VERSION, producer_name="bigenough")
-    return bytes(proto.SerializeToString(deterministic=True))
+    return EncoderGraph(model, table).bytes()
 
 
-class _Graph:
-    """Nodes and arrays in the making; each method adds a part and gives the name of its result."""
+class EncoderGraph:
+    """Nodes and arrays in the making; each method adds a part and gives the name of its result.
 
-    def __init__(self, model: BertModel) -> None:
+    A graph that computes in another way, in fewer bits say, is a subclass that does ``product`` and ``attend`` its way.
+    """
+
+    def __init__(self, model: BertModel, table: WordTable | None = None) -> None:
         self.model = model
+        self.table = table
         self.nodes: list[onnx.NodeProto] = []
         self.arrays: list[onnx.TensorProto] = []
 
+    def bytes(self) -> bytes:
+        """The whole graph, serialised; once only."""
+        import onnx
+        from onnx import helper
+
+        tokens = self.embed() if self.table is None else self.look_up(self.table)
+        for i, layer in enumerate(self.model.layers):
+            tokens = self.layer(tokens, layer, f"layer{i}")
+        self.pool(tokens)
+        ids = [
+            helper.make_tensor_value_info(n, onnx.TensorProto.INT32, ["batch", "length"])
+            for n in ("input_ids", "attention_mask")
+        ]
+        out = helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["batch", self.model.config.width])
+        built = helper.make_graph(self.nodes, "encoder", ids, [out], self.arrays)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
+        proto = helper.make_model(built, opset_imports=opsets, ir_version=IR_VERSION, producer_name="bigenough")
+        return bytes(proto.SerializeToString(deterministic=True))
+
     def array(self, name: str, value: NDArray[Any]) -> str:
+        """Add an array; its name."""
         from onnx import numpy_helper
 
         self.arrays.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def node(self, operator: str, inputs: list[str], output: str, *, domain: str = "", **attributes: Any) -> str:
+        """Add a node of one result, named after it; that name."""
         from onnx import helper
 
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, domain=domain, **attributes))
         return output
 
     def norm(self, name: str, pair: tuple[NDArray[np.float32], NDArray[np.float32]]) -> list[str]:
+        """Add the scale and shift of a layer norm; their names."""
         return [self.array(f"{name}.scale", pair[0]), self.array(f"{name}.shift", pair[1])]
 
     def embed(self) -> str:
+        """Word vectors and positions, added and normed."""
         model = self.model
         words = self.array("words", model.words)
         positions = self.array("positions", model.positions)
@@ -90,23 +102,69 @@ class _Graph:
         self.nodes.append(node)
         return "tokens"
 
+    def look_up(self, table: WordTable) -> str:
+        """Word vectors from coded rows, unpacked for the tokens at hand; then positions and norm."""
+        from onnx import TensorProto
+
+        row = self.node("Gather", [self.array("words.place", table.place), "input_ids"], "row")
+        last = self.array("words.last", np.array(len(table.fine) - 1, dtype=np.int32))
+        at = self.node("Min", [row, last], "row.fine")
+        codes = self.node("Gather", [self.array("words.fine", table.fine), at], "fine.codes")
+        scale = self.node("Gather", [self.array("words.fine_scale", table.fine_scale), at], "fine.scale")
+        words = self.node("Mul", [self.node("Cast", [codes], "fine.cast", to=TensorProto.FLOAT), scale], "fine.words")
+        if len(table.coarse):
+            words = self._coarse(table, row, last, words)
+        length = self.node("Shape", ["input_ids"], "length", start=1, end=2)
+        ends = [self.array("position0", np.array([0], dtype=np.int64)), length]
+        positions = self.node("Slice", [self.array("positions", self.model.positions), *ends], "positions_here")
+        inputs = [words, positions, *self.norm("embeddings", self.model.norm)]
+        return self.node("SkipLayerNormalization", inputs, "tokens", domain=FUSED, epsilon=self.model.config.epsilon)
+
+    def _coarse(self, table: WordTable, row: str, last: str, fine: str) -> str:
+        from onnx import TensorProto
+
+        one = self.array("words.one", np.array(1, dtype=np.int32))
+        zero = self.array("words.zero", np.array(0, dtype=np.int32))
+        after = self.node("Sub", [self.node("Sub", [row, last], "row.after"), one], "row.beyond")
+        at = self.node("Max", [after, zero], "row.coarse")
+        arrays = [self.array("words.coarse", table.coarse), at, self.array("words.coarse_scale", table.coarse_scale)]
+        halves = self.node(
+            "GatherBlockQuantized", arrays, "coarse.halves", domain=FUSED, block_size=BLOCK, gather_axis=0,
+            quantize_axis=1,
+        )  # fmt: skip
+        coarse = self.node("Cast", [halves], "coarse.words", to=TensorProto.FLOAT)
+        is_fine = self.node("Less", [after, zero], "is_fine")
+        column = self.node("Unsqueeze", [is_fine, self.array("axis2", np.array([2], dtype=np.int64))], "is_fine.column")
+        return self.node("Where", [column, fine, coarse], "words.here")
+
     def layer(self, tokens: str, layer: Layer, at: str) -> str:
-        qkv = [self.array(f"{at}.qkv", layer.qkv), self.array(f"{at}.qkv_bias", layer.qkv_bias)]
-        attention = self.node(
-            "Attention",
-            [tokens, *qkv, "attention_mask"],
-            f"{at}.attention",
-            domain=FUSED,
-            num_heads=self.model.config.heads,
-        )
-        attended = self.node(
-            "MatMul", [attention, self.array(f"{at}.attended_weight", layer.attended)], f"{at}.attended"
-        )
+        """One transformer layer."""
+        attention = self.attend(tokens, layer, at)
+        attended = self.product(attention, layer.attended, f"{at}.attended_weight", f"{at}.attended")
         middle = self.skip_norm(attended, tokens, layer.attended_norm, layer.attended_bias, f"{at}.middle")
-        wide = self.node("MatMul", [middle, self.array(f"{at}.widen", layer.widen)], f"{at}.wide")
+        wide = self.product(middle, layer.widen, f"{at}.widen", f"{at}.wide")
         active = self.activate(wide, self.array(f"{at}.widen_bias", layer.widen_bias), f"{at}.active")
-        narrow = self.node("MatMul", [active, self.array(f"{at}.narrow_weight", layer.narrow)], f"{at}.narrow")
+        narrow = self.product(active, layer.narrow, f"{at}.narrow_weight", f"{at}.narrow")
         return self.skip_norm(narrow, middle, layer.norm, layer.narrow_bias, f"{at}.out")
+
+    def product(self, value: str, weight: NDArray[np.float32], weight_name: str, name: str) -> str:
+        """Values times a weight matrix."""
+        return self.node("MatMul", [value, self.array(weight_name, weight)], name)
+
+    def attend(self, tokens: str, layer: Layer, at: str) -> str:
+        """Attention among the tokens, without the matrix that comes after it."""
+        qkv = [self.array(f"{at}.qkv", layer.qkv), self.array(f"{at}.qkv_bias", layer.qkv_bias)]
+        wide = layer.qkv.shape[1] // 3
+        fewer = {} if wide == self.model.config.width else {"qkv_hidden_sizes": [wide] * 3}
+        return self.node(
+            "Attention", [tokens, *qkv, "attention_mask"], f"{at}.attention", domain=FUSED,
+            num_heads=self.heads(layer), **fewer,
+        )  # fmt: skip
+
+    def heads(self, layer: Layer) -> int:
+        """How many heads of the encoder's head size the layer has."""
+        wide: int = layer.qkv.shape[1] // 3
+        return wide * self.model.config.heads // self.model.config.width
 
     def skip_norm(
         self,
@@ -116,10 +174,12 @@ class _Graph:
         bias: NDArray[np.float32],
         name: str,
     ) -> str:
+        """Layer norm of a value with its bias and what it skipped."""
         inputs = [value, skip, *self.norm(name, pair), self.array(f"{name}.bias", bias)]
         return self.node("SkipLayerNormalization", inputs, name, domain=FUSED, epsilon=self.model.config.epsilon)
 
     def activate(self, value: str, bias: str, name: str) -> str:
+        """The non-linearity of a value with its bias."""
         match self.model.config.activation:
             case "gelu":
                 return self.node("BiasGelu", [value, bias], name, domain=FUSED)
@@ -129,6 +189,7 @@ class _Graph:
                 return self.node("Relu", [self.node("Add", [value, bias], f"{name}.shifted")], name)
 
     def pool(self, tokens: str) -> str:
+        """The sentence vector of the tokens."""
         from onnx import TensorProto
 
         pooled = "pooled" if self.model.config.normalise else "embedding"

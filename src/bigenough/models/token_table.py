@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["TokenTable", "distilled_table", "frequency_weights", "principal_components", "token_weights"]
 
 Array = NDArray[np.float32]
+Keys = NDArray[np.uint64]
 
 RECIPE = 2
 """Raised whenever the same encoder would give another table."""
@@ -40,45 +41,110 @@ CHUNK = 4096
 
 
 class TokenTable:
-    """Token vectors and the tokenizer whose ids they stand at.
+    """Token vectors and the tokenizer whose ids they stand at; after them, perhaps, vectors of neighbouring tokens.
 
     Attributes:
-        vectors: (vocabulary, d) float32, weights included; a zero row is a token that says nothing.
+        vectors: (vocabulary + p, d) float32, weights included; a zero row is a token that says nothing.
         tokenizer: cuts at 512 tokens and never pads.
+        pairs: (p,) ascending keys of the pairs of neighbours that have a row of their own, as ``pair_keys`` gives them.
     """
 
-    def __init__(self, vectors: Array, tokenizer: Tokenizer) -> None:
+    def __init__(self, vectors: Array, tokenizer: Tokenizer, pairs: Keys | None = None) -> None:
         self.vectors = vectors
         self.tokenizer = plain_tokenizer(tokenizer, MAX_LENGTH)
+        self.pairs = np.zeros(0, dtype=np.uint64) if pairs is None else pairs
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(vocabulary + p, d)."""
+        return len(self.vectors), self.vectors.shape[1]
+
+    @property
+    def vocabulary(self) -> int:
+        """How many of the rows are tokens."""
+        return self.shape[0] - len(self.pairs)
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers that are kept, the keys of pairs included."""
+        return self.vectors.size + len(self.pairs)
+
+    def take(self, ids: NDArray[np.int64]) -> Array:
+        """The (n, d) vectors at these rows."""
+        return self.vectors[ids]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """The (n, d) mean vectors of n texts, each added up token by token, so that no other text has a part in it."""
-        out = np.zeros((len(texts), self.vectors.shape[1]))
+        """The (n, d) vectors of n texts, each added up row by row, so that no other text has a part in it.
+
+        It is the sum of the tokens' vectors and of the pairs', over the number of tokens: without pairs, the mean.
+        """
+        out = np.zeros((len(texts), self.shape[1]))
         for start in range(0, len(texts), CHUNK):
-            ids = tokenised(self.tokenizer, texts[start : start + CHUNK], MAX_LENGTH, special=False)
-            lengths = np.array([len(row) for row in ids], dtype=np.int64)
+            flat, lengths = self._ids(texts[start : start + CHUNK])
             some = np.flatnonzero(lengths)
-            if len(some):
-                flat = np.fromiter((i for row in ids for i in row), dtype=np.int64, count=int(lengths.sum()))
-                begins = (np.cumsum(lengths) - lengths)[some]
-                sums = np.add.reduceat(self.vectors[flat], begins, axis=0, dtype=np.float64)
-                out[start + some] = sums / lengths[some, None]
+            if not len(some):
+                continue
+            begins = (np.cumsum(lengths) - lengths)[some]
+            out[start + some] = np.add.reduceat(self.take(flat), begins, axis=0, dtype=np.float64)
+            if len(self.pairs):
+                rows, owners = self._known_pairs(flat, lengths)
+                if len(rows):
+                    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+                    out[start + owners[firsts]] += np.add.reduceat(self.take(rows), firsts, axis=0, dtype=np.float64)
+            out[start + some] /= lengths[some, None]
         return out
 
     def shares(self, texts: Sequence[str]) -> csr_array:
-        """(n, vocabulary): which share of each text's tokens each token is; a row times the vectors is the mean."""
+        """(n, vocabulary + p): how often each row is in a text, over its tokens; times the vectors it is ``embed``."""
         from scipy.sparse import csr_array, vstack
 
-        parts = [csr_array((0, len(self.vectors)))]
+        parts = [csr_array((0, self.shape[0]))]
         for start in range(0, len(texts), CHUNK):
-            ids = tokenised(self.tokenizer, texts[start : start + CHUNK], MAX_LENGTH, special=False)
-            ends = np.cumsum([0, *(len(row) for row in ids)])
-            flat = np.fromiter((i for row in ids for i in row), dtype=np.int64, count=int(ends[-1]))
-            share = np.concatenate([np.zeros(0), *(np.full(len(row), 1 / len(row)) for row in ids if row)])
-            part = csr_array((share, flat, ends), shape=(len(ids), len(self.vectors)))
+            flat, lengths = self._ids(texts[start : start + CHUNK])
+            owners = np.repeat(np.arange(len(lengths)), lengths)
+            if len(self.pairs):
+                rows, theirs = self._known_pairs(flat, lengths)
+                flat, owners = np.concatenate([flat, rows]), np.concatenate([owners, theirs])
+            order = np.argsort(owners, kind="stable")
+            ends = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(lengths)))])
+            share = 1 / lengths[owners[order]]
+            part = csr_array((share, flat[order], ends), shape=(len(lengths), self.shape[0]))
             part.sum_duplicates()
             parts.append(part)
         return csr_array(vstack(parts, format="csr"))
+
+    def pair_keys(self, texts: Sequence[str]) -> Keys:
+        """The keys of all pairs of neighbours in these texts, text by text, the borders of a text being neighbours."""
+        parts = [np.zeros(0, dtype=np.uint64)]
+        starts = range(0, len(texts), CHUNK)
+        parts += [_pair_keys(*self._ids(texts[start : start + CHUNK]), self.vocabulary) for start in starts]
+        return np.concatenate(parts)
+
+    def _ids(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All token ids one after the other, and how many each text has."""
+        ids = tokenised(self.tokenizer, texts, MAX_LENGTH, special=False)
+        lengths = np.array([len(row) for row in ids], dtype=np.int64)
+        return np.fromiter((i for row in ids for i in row), dtype=np.int64, count=int(lengths.sum())), lengths
+
+    def _known_pairs(
+        self, flat: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of the pairs that have one, and the text each is in."""
+        keys = _pair_keys(flat, lengths, self.vocabulary)
+        owners = np.repeat(np.arange(len(lengths)), np.where(lengths > 0, lengths + 1, 0))
+        place = np.searchsorted(self.pairs, keys)
+        known = self.pairs.take(place, mode="clip") == keys
+        return place[known] + self.vocabulary, owners[known]
+
+
+def _pair_keys(flat: NDArray[np.int64], lengths: NDArray[np.int64], vocabulary: int) -> Keys:
+    """Keys first · (vocabulary + 1) + second, with the number ``vocabulary`` for a text's border; n + 1 of n tokens."""
+    some = lengths[lengths > 0]
+    if not len(some):
+        return np.zeros(0, dtype=np.uint64)
+    marked = np.full(len(flat) + len(some) + 1, vocabulary, dtype=np.uint64)
+    marked[np.arange(len(flat)) + np.repeat(np.arange(len(some)), some) + 1] = flat
+    return marked[:-1] * np.uint64(vocabulary + 1) + marked[1:]
 
 
 def distilled_table(

@@ -37,7 +37,10 @@ def suggest_head(trial: Trial) -> dict[str, Any]:
 
 
 def fit_head(
-    features: NDArray[np.floating], labels: NDArray[np.int64], n_classes: int, settings: Settings
+    features: NDArray[np.floating],
+    labels: NDArray[np.int64] | NDArray[np.float64],
+    n_classes: int,
+    settings: Settings,
 ) -> DenseHead:
     """Logistic regression on the features alone, as a head."""
     fitted = regression(features, labels, n_classes, settings)
@@ -46,15 +49,16 @@ def fit_head(
 
 def regression(
     features: NDArray[np.floating],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.int64] | NDArray[np.float64],
     n_classes: int,
     settings: Settings,
     sparse: csr_array | None = None,
 ) -> SoftmaxRegression:
     """Multinomial logistic regression; ``C`` is meant for dense features whose variances sum to 1.
 
-    The dense features are so scaled for the fit, and the weights given are for the features as they came. A class
-    without training rows has a column of its own, with probability zero.
+    ``labels`` are (n,) codes or (n, k) soft targets. The dense features are so scaled for the fit, and the weights
+    given are for the features as they came. A class without training rows has a column of its own, with probability
+    zero.
     """
     if not settings["C"] > 0:
         raise BadOption(f"C must be above zero. Got {settings['C']!r}.")

@@ -24,6 +24,7 @@ from bigenough.rungs.predictors.ngrams import LONGEST_TEXT, Ngrams, Unit
 from bigenough.rungs.predictors.tfidf import Counts, Vocabulary, count_texts, tfidf
 from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.rungs.sample import stratified_order
+from bigenough.rungs.softmax_regression import balanced_weights, fit_softmax_regression
 from bigenough.task import Examples
 
 if TYPE_CHECKING:
@@ -48,6 +49,15 @@ _MOST_FEATURES = 200_000
 
 _MOST_COEFFICIENTS = 30_000_000
 """Coefficients of one kind that are kept at most: 120 MB."""
+
+_MOST_SOFT = 2_500_000
+"""Coefficients of one kind that are learned from probabilities at most: the solver holds some twenty times as many."""
+
+_FEW = 200
+"""Texts up to which n-grams of a single one are learned from probabilities too."""
+
+_SOFT_C = 20.0
+"""Logistic regression needs a larger C than the SVM to be regularised as much, and probabilities a larger one yet."""
 
 _KEPT_WEIGHTS = 40_000_000
 """Weights of vectorised texts that trials may keep in memory together, 8 bytes each."""
@@ -96,6 +106,30 @@ class LinearRung:
         coefficients, intercepts = _margins(features, labels, len(seen), settings, bench.seed)
         return LinearPredictor(tuple(vocabularies), coefficients, intercepts, seen, n_classes)
 
+    def fit_soft(
+        self,
+        texts: Sequence[str],
+        targets: NDArray[np.float64],
+        n_classes: int,
+        settings: Settings,
+        bench: Workbench,
+    ) -> LinearPredictor:
+        """Learn from (n, k) class probabilities in place of labels: multinomial logistic regression on the same tf-idf.
+
+        liblinear takes labels only, so that the ``loss`` of the settings is not asked for. N-grams that only one text
+        has are left out, and so are the rarest where there are too many classes: all weights are worked on at once.
+        """
+        texts, targets = _affordable_soft(texts, targets, n_classes, bench)
+        few = {**settings, "min_texts": max(2, int(settings["min_texts"]))} if len(texts) > _FEW else settings
+        features, vocabularies = _vectorised(texts, few, n_classes, bench, _MOST_SOFT)
+        fitted = fit_softmax_regression(
+            np.zeros((len(texts), 0)), targets, n_classes=n_classes, c=_SOFT_C * float(settings["C"]),
+            row_weights=balanced_weights(targets) if settings["balanced"] else None, sparse=features,
+        )  # fmt: skip
+        seen = np.flatnonzero(fitted.bias > -1e4)
+        coefficients = np.ascontiguousarray(fitted.sparse_weight[:, seen], np.float32)
+        return LinearPredictor(tuple(vocabularies), coefficients, fitted.bias[seen], seen, n_classes)
+
 
 def _margins(
     features: csr_array, labels: NDArray[np.int64], n_seen: int, settings: Settings, seed: int
@@ -134,11 +168,11 @@ def _fit_one(features: csr_array, labels: NDArray[np.int64], settings: Settings,
 
 
 def _vectorised(
-    texts: Sequence[str], settings: Settings, n_classes: int, bench: Workbench
+    texts: Sequence[str], settings: Settings, n_classes: int, bench: Workbench, most: int = _MOST_COEFFICIENTS
 ) -> tuple[csr_array, list[Vocabulary]]:
     """The rows of these texts and the vocabularies learned from them; kept for later trials while memory allows."""
     kinds = _kinds(settings["ngrams"])
-    at_most = min(_MOST_FEATURES, max(20_000, _MOST_COEFFICIENTS // n_classes))
+    at_most = min(_MOST_FEATURES, max(20_000, most // n_classes))
     kept: dict[Any, Any] = bench.memo.setdefault("linear", {})
     digest = _digest(texts)
     key = (digest, tuple(kinds), settings["min_texts"], at_most)
@@ -192,6 +226,15 @@ def _affordable(examples: Examples, n_classes: int, bench: Workbench) -> Example
     enough = max(1, int(np.searchsorted(np.cumsum(lengths[order]), budget, side="right")))
     bench.say(f"linear: training on a stratified {enough:,} of {len(examples):,} rows, to keep within memory", None)
     return examples.take(np.sort(order[:enough]))
+
+
+def _affordable_soft(
+    texts: Sequence[str], targets: NDArray[np.float64], n_classes: int, bench: Workbench
+) -> tuple[Sequence[str], NDArray[np.float64]]:
+    """The same with each text's likeliest class as its label."""
+    every = Examples(texts, targets.argmax(axis=1).astype(np.int64), np.arange(len(texts)))
+    some = _affordable(every, n_classes, bench)
+    return some.texts, targets[some.rows]
 
 
 def _lengths(texts: Sequence[str]) -> NDArray[np.int64]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SoftmaxRegression", "balanced_weights", "fit_softmax_regression"]
 
+_NOBODY = 1e-9
+"""Share of the rows below which a class that only soft targets speak of counts as one without rows."""
+
 Array = NDArray[np.float64]
 Single = NDArray[np.float32]
 
@@ -39,7 +42,7 @@ class SoftmaxRegression(NamedTuple):
 
 def fit_softmax_regression(
     features: NDArray[np.floating],
-    labels: NDArray[np.int64],
+    labels: NDArray[np.int64] | Array,
     *,
     n_classes: int,
     c: float,
@@ -48,12 +51,15 @@ def fit_softmax_regression(
 ) -> SoftmaxRegression:
     """Weights (d, n_classes) and biases (n_classes,) that minimise ½‖W‖² + c · Σᵢ wᵢ · (−ln p(labelᵢ)).
 
+    Of soft targets t the loss of row i is the cross-entropy −Σₖ tᵢₖ · ln pₖ = ln Σₖ e^sₖ − Σₖ tᵢₖ · sₖ of its scores s
+    (Hinton, Vinyals & Dean 2015, equation 1), of which a label is the case of a one and zeros.
+
     A class without any row gets weight 0 and bias −10,000, so its probability is 0. Of two classes each gets its own
     column, so ``c`` counts double what it does in scikit-learn's two-class case.
 
     Args:
         features: (n, d).
-        labels: (n,) codes below ``n_classes``.
+        labels: (n,) codes below ``n_classes``; or (n, n_classes) target probabilities, whose rows sum to 1.
         n_classes: columns of the result.
         c: the inverse strength of the penalty; biases are not penalised.
         row_weights: (n,) or None for ones.
@@ -68,7 +74,7 @@ def fit_softmax_regression(
 
     if sparse is None:
         sparse = csr_array((len(labels), 0), dtype=np.float32)
-    present, codes = np.unique(labels, return_inverse=True)
+    present, codes = _classes(labels, n_classes)
     rows = np.ones(len(labels)) if row_weights is None else row_weights
     # One thread: the number of threads changes the last digits of a matrix product, and so the model.
     with threadpool_limits(1):
@@ -80,40 +86,64 @@ def fit_softmax_regression(
     return whole
 
 
-def balanced_weights(labels: NDArray[np.int64]) -> Array:
+def balanced_weights(labels: NDArray[np.int64] | Array) -> Array:
     """(n,) row weights that give every class the same sum, and sum to n.
+
+    A row of soft targets (n, k) gets what its classes get, by their shares in it.
 
     >>> balanced_weights(np.array([0, 0, 0, 1])).tolist()
     [0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 2.0]
     """
+    if labels.ndim == 2:
+        present, shares = _classes(labels, labels.shape[1])
+        return np.asarray(shares @ (len(labels) / (len(present) * shares.sum(axis=0))), dtype=np.float64)
     present, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return np.asarray((len(labels) / (len(present) * counts))[codes], dtype=np.float64)
 
 
+def _classes(labels: NDArray[np.int64] | Array, n_classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64] | Array]:
+    """The codes of the classes that have rows, and the labels, or the soft targets, among these alone."""
+    if labels.ndim == 1:
+        return np.unique(labels, return_inverse=True)
+    if labels.shape[1] != n_classes:
+        raise ValueError(f"Targets of {n_classes} classes need as many columns. Got the shape {labels.shape}.")
+    present = np.flatnonzero(labels.sum(axis=0) > _NOBODY * len(labels))
+    shares = labels[:, present].astype(np.float64)
+    return present, shares / shares.sum(axis=1, keepdims=True)
+
+
 def _fit(
-    x: NDArray[np.floating], sparse: csr_array, codes: NDArray[np.int64], k: int, c: float, rows: Array
+    x: NDArray[np.floating], sparse: csr_array, codes: NDArray[np.int64] | Array, k: int, c: float, rows: Array
 ) -> SoftmaxRegression:
     design = _Design(x, sparse, rows, penalty=1 / (c * float(rows.sum())), k=k)
     share = (rows / rows.sum()).astype(np.float32)
     at = np.arange(len(codes))
+    targets = codes.astype(np.float32) if codes.ndim == 2 else None
+    pull = None if targets is None else targets * share[:, None]
+    # What no model can get below is taken off, or the gain of a step would look small beside it and be the last.
+    floor = 0.0 if codes.ndim == 1 else float(share @ np.sum(codes * np.log(np.maximum(codes, 1e-300)), axis=1))
 
     def loss(flat: Single) -> tuple[float, Single]:
         v, b = design.split(flat)
         logits = design.times(v)
         logits += b
         logits -= logits.max(axis=1, keepdims=True)
-        right = logits[at, codes].copy()
+        right = logits[at, codes].copy() if targets is None else np.einsum("ij,ij->i", logits, targets)
         np.exp(logits, out=logits)
         sums = logits.sum(axis=1)
-        value = float(np.dot((np.log(sums) - right).astype(np.float64), share))
+        value = float(np.dot((np.log(sums) - right).astype(np.float64), share)) + floor
         logits *= (share / sums)[:, None]
-        logits[at, codes] -= share
+        if pull is None:
+            logits[at, codes] -= share
+        else:
+            logits -= pull
         penalised = v * design.penalty_scale
         value += 0.5 * float(np.vdot(penalised, v))
         slope = design.transposed(logits) + penalised
         return value, np.concatenate([slope.ravel(), logits.sum(axis=0) * design.bias_scale])
 
-    prior = np.log(np.bincount(codes, weights=rows, minlength=k) / rows.sum())
+    mass = np.bincount(codes, weights=rows, minlength=k) if targets is None else rows @ codes
+    prior = np.log(mass / rows.sum())
     start = np.concatenate([np.zeros(design.width * k), (prior - prior.mean()) / design.bias_scale])
     start = start.astype(np.float32)
     return design.restored(minimise(loss, start, steps=STEPS, tolerance=TOLERANCE))

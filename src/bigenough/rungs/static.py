@@ -7,7 +7,7 @@ fine-tuning of token vectors, written as one convex problem. What is left in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,7 @@ from bigenough.task import Examples
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["StaticRung"]
+__all__ = ["StaticRung", "static_table"]
 
 _MOST_FREE = 1_000_000
 """Numbers of free tokens, one for each class, that are fitted at most: the most frequent tokens get them."""
@@ -57,34 +57,57 @@ class StaticRung:
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> StaticPredictor:
         """Distil the table unless the cache has it, then fit; with many classes tokens keep the encoder's vectors."""
+        return self._fitted(examples.texts, examples.labels, n_classes, settings, bench)
+
+    def fit_soft(
+        self,
+        texts: Sequence[str],
+        targets: NDArray[np.float64],
+        n_classes: int,
+        settings: Settings,
+        bench: Workbench,
+    ) -> StaticPredictor:
+        """The same from (n, k) class probabilities in place of labels, such as a teacher's."""
+        return self._fitted(texts, targets, n_classes, settings, bench)
+
+    def _fitted(
+        self,
+        texts: Sequence[str],
+        labels: NDArray[np.int64] | NDArray[np.float64],
+        n_classes: int,
+        settings: Settings,
+        bench: Workbench,
+    ) -> StaticPredictor:
         if not settings["freedom"] >= 0:
             raise BadOption(f"freedom must be zero or above. Got {settings['freedom']!r}.")
-        table = self._table(bench)
-        shares = table.shares(examples.texts)
+        table = static_table(self.encoder, bench)
+        shares = table.shares(texts)
         features: NDArray[np.float64] = shares @ table.vectors.astype(np.float64)
         if n_classes >= table.vectors.shape[1]:
-            return StaticPredictor(table, fit_head(features, examples.labels, n_classes, settings))
+            return StaticPredictor(table, fit_head(features, labels, n_classes, settings))
         free, scale = _free_tokens(shares, table, n_classes, float(settings["freedom"]))
         own = shares[:, free] * scale
-        fitted = regression(features, examples.labels, n_classes, settings, own)
+        fitted = regression(features, labels, n_classes, settings, own)
         by_class = table.vectors.astype(np.float64) @ fitted.weight
         by_class[free] += fitted.sparse_weight * scale[:, None]
         return StaticPredictor.by_class(TokenTable(by_class.astype(np.float32), table.tokenizer), fitted.bias)
 
-    def _table(self, bench: Workbench) -> TokenTable:
-        key = ("token table", self.encoder)
-        if key not in bench.memo:
-            weights = resolve(self.encoder, cache=bench.cache, offline=bench.offline)
-            encoder = prepared_encoder(weights, cache=bench.cache).start(threads=bench.threads)
-            bench.memo[key] = distilled_table(
-                encoder,
-                lambda: read_bert(weights.folder).words,
-                weights.identity,
-                cache=bench.cache,
-                say=lambda done: bench.say("distilling token vectors", done),
-            )
-        table: TokenTable = bench.memo[key]
-        return table
+
+def static_table(encoder: str, bench: Workbench) -> TokenTable:
+    """The token vectors distilled from an encoder: from the study's memory, the user's cache, or made now."""
+    key = ("token table", encoder)
+    if key not in bench.memo:
+        weights = resolve(encoder, cache=bench.cache, offline=bench.offline)
+        started = prepared_encoder(weights, cache=bench.cache).start(threads=bench.threads)
+        bench.memo[key] = distilled_table(
+            started,
+            lambda: read_bert(weights.folder).words,
+            weights.identity,
+            cache=bench.cache,
+            say=lambda done: bench.say("distilling token vectors", done),
+        )
+    table: TokenTable = bench.memo[key]
+    return table
 
 
 def _free_tokens(

@@ -19,7 +19,7 @@ from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.predictors.softmax import checked_temperature
 from bigenough.storage import write_text
 
-__all__ = ["EncoderPredictor"]
+__all__ = ["EncoderPredictor", "SentenceEncoder"]
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
 
@@ -80,6 +80,8 @@ class EncoderPredictor:
             "max_length": self.encoder.max_length,
             "encoder_parameters": self.encoder_parameters,
         }
+        if getattr(self.encoder, "alone", False):
+            facts["alone"] = True
         write_predictor(folder, self.kind, facts, self.head.tensors())
 
     @classmethod
@@ -96,7 +98,10 @@ class EncoderPredictor:
         except Exception as error:  # tokenizers raises bare Exceptions
             raise damaged(folder / TOKENIZER, f"it is not a tokenizer ({error})") from error
         try:
-            encoder = Encoder(folder / MODEL, tokenizer, max_length=int(facts["max_length"]), threads=threads)
+            encoder = Encoder(
+                folder / MODEL, tokenizer, max_length=int(facts["max_length"]), threads=threads,
+                alone=bool(facts.get("alone", False)),
+            )  # fmt: skip
         except Exception as error:  # onnxruntime has its own errors, without a common parent
             raise damaged(folder / MODEL, f"onnxruntime cannot read it ({error})") from error
         if encoder.dim != len(head.weight):

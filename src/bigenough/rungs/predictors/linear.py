@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
+from bigenough.models.packed_rows import PACKED, PackedRows
 from bigenough.rungs.predictors.artefact import WEIGHTS, damaged, read_facts, read_tensors, write_predictor
 from bigenough.rungs.predictors.ngrams import Ngrams
 from bigenough.rungs.predictors.softmax import checked_temperature, softmax
@@ -25,7 +27,7 @@ class LinearPredictor:
 
     Attributes:
         vocabularies: the n-grams it knows; their features stand one vocabulary after the other.
-        coefficients: (features, s) float32, C-contiguous, so that the weights of an n-gram lie together.
+        coefficients: (features, s) float32, C-contiguous, so that the weights of an n-gram lie together; or packed.
         intercepts: (s,) float64.
         seen: (c,) the codes of the classes that had training rows. s is c; or 1 when c is 2, for a single margin
             between the two; the other classes get probability zero.
@@ -35,7 +37,7 @@ class LinearPredictor:
 
     kind: ClassVar[str] = "linear"
     vocabularies: tuple[Vocabulary, ...]
-    coefficients: NDArray[np.float32]
+    coefficients: NDArray[np.float32] | PackedRows
     intercepts: NDArray[np.float64]
     seen: NDArray[np.int64]
     classes: int
@@ -63,7 +65,11 @@ class LinearPredictor:
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """The (n, s) margins before the softmax."""
-        margins: NDArray[np.float32] = tfidf(texts, self.vocabularies) @ self.coefficients
+        features = tfidf(texts, self.vocabularies)
+        if isinstance(self.coefficients, PackedRows):
+            margins: NDArray[np.float32] = _times_packed(features, self.coefficients)
+        else:
+            margins = features @ self.coefficients
         return margins.astype(np.float64) + self.intercepts
 
     def with_temperature(self, temperature: float) -> Self:
@@ -72,15 +78,17 @@ class LinearPredictor:
 
     def save(self, folder: Path) -> None:
         """Write ``predictor.json`` and ``weights.safetensors``."""
-        tensors: dict[str, NDArray[Any]] = {
-            "coefficients": self.coefficients,
-            "intercepts": self.intercepts,
-            "seen": self.seen,
-        }
+        tensors: dict[str, NDArray[Any]] = {"intercepts": self.intercepts, "seen": self.seen}
+        if isinstance(self.coefficients, PackedRows):
+            tensors |= self.coefficients.tensors()
+        else:
+            tensors["coefficients"] = self.coefficients
         for name, vocabulary in zip(_names(len(self.vocabularies)), self.vocabularies, strict=True):
             tensors |= {f"{name}.prints": vocabulary.prints, f"{name}.idf": vocabulary.idf}
         kinds = [vars(vocabulary.kind) for vocabulary in self.vocabularies]
-        facts = {"temperature": self.temperature, "classes": self.classes, "vocabularies": kinds}
+        facts: dict[str, Any] = {"temperature": self.temperature, "classes": self.classes, "vocabularies": kinds}
+        if isinstance(self.coefficients, PackedRows):
+            facts["packed"] = self.coefficients.facts()
         write_predictor(folder, self.kind, facts, tensors)
 
     @classmethod
@@ -90,12 +98,15 @@ class LinearPredictor:
         kinds = [Ngrams(**kind) for kind in facts["vocabularies"]]
         names = _names(len(kinds))
         wanted = [f"{name}.{part}" for name in names for part in ("prints", "idf")]
-        tensors = read_tensors(folder, ["coefficients", "intercepts", "seen", *wanted])
+        packed = facts.get("packed")
+        numbers = ["coefficients"] if packed is None else list(PACKED)
+        tensors = read_tensors(folder, [*numbers, "intercepts", "seen", *wanted])
         vocabularies = tuple(
             Vocabulary(kind, tensors[f"{name}.prints"], tensors[f"{name}.idf"])
             for name, kind in zip(names, kinds, strict=True)
         )
-        coefficients, intercepts, seen = tensors["coefficients"], tensors["intercepts"], tensors["seen"]
+        coefficients = tensors["coefficients"] if packed is None else PackedRows.from_tensors(tensors, packed)
+        intercepts, seen = tensors["intercepts"], tensors["seen"]
         temperature = checked_temperature(facts["temperature"])
         loaded = cls(vocabularies, coefficients, intercepts, seen, int(facts["classes"]), temperature)
         if not loaded._fits_together():
@@ -111,6 +122,14 @@ class LinearPredictor:
             and len(self.seen) > 0
             and 0 <= int(self.seen.min()) <= int(self.seen.max()) < self.classes
         )
+
+
+def _times_packed(features: csr_array, packed: PackedRows) -> NDArray[np.float32]:
+    """(n, s): the product, for which the rows that these texts need are unpacked, and no others."""
+    columns, place = np.unique(features.indices, return_inverse=True)
+    needed = csr_array((features.data, place, features.indptr), shape=(features.shape[0], len(columns)))
+    product: NDArray[np.float32] = needed @ packed.take(columns)
+    return product
 
 
 def _names(count: int) -> list[str]:

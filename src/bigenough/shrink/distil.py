@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small model that learns from what a larger one says: knowledge distillation (Hinton, Vinyals & Dean 2015).
+
+Any predictor teaches, since only its probabilities are asked for (one that gives labels alone says 0 or 1), and any
+rung learns that has ``fit_soft``. The student sees the training texts, the user's unlabelled ones, and, where that is
+asked for, texts cut and mixed from these.
+
+A teacher is surer of the rows that it was trained on than of others. So its temperature is not one number for all:
+on its own rows it is warmed until it is on average as unsure as on rows that it has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigenough.errors import BadOption, RungFailed
+from bigenough.rungs.calibration import fit_temperature, temper
+from bigenough.rungs.parent import Parent
+from bigenough.rungs.protocol import Predictor, Rung, Settings, Trial, Watched, Workbench
+from bigenough.shrink.flips import compare
+from bigenough.shrink.spare_texts import spare_texts
+from bigenough.task import Examples
+
+__all__ = ["DistilledRung", "Student", "matching_temperature"]
+
+_OWN = ("warmth", "gold", "spare", "own_temperature", "temperature")
+"""The settings that are not the student's."""
+_WARMTH = (1.0, 2.0, 3.0)
+_GOLD = (0.0, 0.3, 0.6)
+_SPARE = (0, 1)
+
+
+class Student(Rung, Protocol):
+    """A rung that learns from class probabilities as well as from labels.
+
+    One that stops early has ``fit_soft_watching`` too, with the watched examples behind and a ``Watched`` as answer.
+    """
+
+    def fit_soft(
+        self,
+        texts: Sequence[str],
+        targets: NDArray[np.float64],
+        n_classes: int,
+        settings: Settings,
+        bench: Workbench,
+    ) -> Predictor:
+        """Train on n texts and their (n, n_classes) class probabilities."""
+        ...
+
+
+class DistilledRung:
+    """A student of a candidate.
+
+    Args:
+        student: a rung with ``fit_soft``.
+        parent: the teacher; the model of it that saw the very rows that the student learns from.
+
+    Settings of its own, beside the student's:
+        ``warmth``: what the teacher's log-probabilities are divided by, once they are calibrated. 2 shows the student
+        how near the other classes are. ``gold``: the share of the label itself in the target of a labelled text.
+        ``spare``: how many texts are made of each. ``own_temperature`` and ``temperature``, of the teacher's own rows
+        and of others: found on select.
+    """
+
+    version = 1
+    curve = False
+
+    def __init__(self, student: Student, parent: Parent) -> None:
+        if not callable(getattr(student, "fit_soft", None)):
+            raise BadOption(f"The rung {student.name!r} cannot learn from probabilities: it has no fit_soft.")
+        self.student = student
+        self.parent = parent
+        self.name = f"{student.name}-from-{parent.name}"
+        self.summary = f"{student.name}, taught by {parent.name}"[:119]
+        self.place = student.place
+        self.made_from = parent.folder
+        self.requires = tuple(getattr(student, "requires", ()))
+        self.extra = getattr(student, "extra", None)
+
+    def weights(self, bench: Workbench) -> Mapping[str, str]:
+        """The student's."""
+        return self.student.weights(bench)
+
+    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
+        """The student's, with a warm teacher and a share of the labels."""
+        own = {"warmth": 2.0, "gold": 0.3, "spare": 0}
+        return {**self.student.first_settings(examples, n_classes), **own}
+
+    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
+        """The student's settings, and how it is taught."""
+        return {
+            **self.student.suggest(trial, examples, n_classes),
+            "warmth": trial.suggest_categorical("warmth", list(_WARMTH)),
+            "gold": trial.suggest_categorical("gold", list(_GOLD)),
+            "spare": trial.suggest_categorical("spare", list(_SPARE)),
+        }
+
+    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Predictor:
+        """Teach, at the temperatures that the settings hold (without them: 1)."""
+        return self._taught(examples, n_classes, settings, bench, None).predictor
+
+    def fit_watching(
+        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
+    ) -> Watched:
+        """Find the teacher's temperatures on the watched rows, then teach."""
+        own = self._said(examples.texts, examples, n_classes, bench)
+        others = self._said(watch.texts, examples, n_classes, bench)
+        temperature = fit_temperature(others, watch.labels)
+        found = matching_temperature(own, temper(others, temperature))
+        settings = {**settings, "own_temperature": found, "temperature": temperature}
+        seen = self._taught(examples, n_classes, settings, bench, watch)
+        compared = compare(others, seen.predictor.predict_proba(watch.texts), watch.labels)
+        record = {**seen.record, "teacher": self.parent.name, "flips": compared.flips,
+                  "score": compared.score, "parent_score": compared.parent_score}  # fmt: skip
+        return Watched(seen.predictor, seen.settings, record)
+
+    def _taught(
+        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples | None
+    ) -> Watched:
+        _check(settings)
+        texts, targets = self._lessons(examples, n_classes, settings, bench)
+        of_student = {name: value for name, value in settings.items() if name not in _OWN}
+        of_teaching = {name: value for name, value in settings.items() if name in _OWN}
+        watching = getattr(self.student, "fit_soft_watching", None)
+        if watch is None or watching is None:
+            predictor = self.student.fit_soft(texts, targets, n_classes, of_student, bench)
+            return Watched(predictor, settings, {"lessons": len(texts)})
+        seen: Watched = watching(texts, targets, n_classes, of_student, bench, watch)
+        return Watched(seen.predictor, {**seen.settings, **of_teaching}, {**seen.record, "lessons": len(texts)})
+
+    def _lessons(
+        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench
+    ) -> tuple[list[str], NDArray[np.float64]]:
+        """Texts and targets: those with labels first, then those without, then those made of both."""
+        warmth = float(settings["warmth"])
+        own, temperature = (float(settings.get(name, 1.0)) for name in ("own_temperature", "temperature"))
+        gold = float(settings["gold"])
+        known = set(examples.texts)
+        unlabelled = [text for text in dict.fromkeys(bench.unlabelled) if text not in known]
+        spare = spare_texts([*examples.texts, *unlabelled], int(settings["spare"]), bench.seed)
+        taught = temper(self._said(examples.texts, examples, n_classes, bench), own * warmth)
+        targets = [(1 - gold) * taught + gold * np.eye(n_classes)[examples.labels]]
+        if unlabelled or spare:
+            targets.append(temper(self._said([*unlabelled, *spare], examples, n_classes, bench), temperature * warmth))
+        return [*examples.texts, *unlabelled, *spare], np.concatenate(targets)
+
+    def _said(self, texts: Sequence[str], examples: Examples, n_classes: int, bench: Workbench) -> NDArray[np.float64]:
+        """What the teacher says of these texts; asked once for each in a study."""
+        key = ("taught", self.parent.folder, len(examples))
+        kept: dict[str, NDArray[np.float64]] = bench.memo.setdefault(key, {})
+        new = [text for text in dict.fromkeys(texts) if text not in kept]
+        if new:
+            bench.say(f"asking {self.parent.name} about {len(new):,} texts", None)
+            teacher = self.parent.of(examples)
+            if teacher.n_classes != n_classes:
+                raise RungFailed(
+                    f"{self.name}: the teacher tells {teacher.n_classes} classes apart, the task has {n_classes}."
+                )
+            kept.update(zip(new, teacher.predict_proba(new), strict=True))
+        return np.array([kept[text] for text in texts]).reshape(len(texts), n_classes)
+
+
+def matching_temperature(own: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    """The temperature at which the teacher's own rows have the mean entropy of other rows.
+
+    By bisection of its logarithm, since entropy grows with temperature. From 0.05 to 20; 1 when nothing can be matched,
+    as with a teacher that gives labels only.
+
+    Args:
+        own: (n, k) probabilities of rows that it was trained on.
+        others: (m, k) calibrated probabilities of rows that it was not.
+
+    >>> own = np.array([[0.99, 0.01]])
+    >>> round(matching_temperature(own, temper(own, 3.0)), 3)
+    3.0
+    """
+    goal = _entropy(others)
+    low, high = np.log(0.05), np.log(20.0)
+    if not _entropy(temper(own, float(np.exp(low)))) < goal < _entropy(temper(own, float(np.exp(high)))):
+        return 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _entropy(temper(own, float(np.exp(middle)))) < goal else (low, middle)
+    return float(np.exp(low))
+
+
+def _entropy(probability: NDArray[np.float64]) -> float:
+    return float(-np.mean(np.sum(probability * np.log(np.maximum(probability, 1e-300)), axis=1)))
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    if not settings["warmth"] > 0 or not 0 <= settings["gold"] <= 1 or settings["spare"] < 0:
+        raise BadOption(
+            "A student needs warmth above 0, gold from 0 to 1 and spare from 0. "
+            f"Got {settings['warmth']!r}, {settings['gold']!r} and {settings['spare']!r}."
+        )

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tuned static rung beyond the contract."""
+
+import numpy as np
+import pytest
+from models.tiny_bert import VOCABULARY, write_model
+
+from bigenough.errors import BadOption
+from bigenough.rungs.predictors import load_predictor
+from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.tuned_static import TunedStaticRung
+from bigenough.task import Examples
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tuned-static")
+    return TunedStaticRung(str(write_model(folder / "model"))), Workbench(0, 1, folder / "cache", offline=True)
+
+
+def of_order(n, seed):
+    """The label hangs on which of two words stands before the other, among words that say nothing."""
+    rng = np.random.default_rng(seed)
+    words = [word for word in VOCABULARY[5:] if len(word) > 2 and not word.startswith("##")][:9]
+    words = [word for word in words if word not in ("not", "good")]
+    texts, labels = [], rng.integers(0, 2, n)
+    for label in labels:
+        noise = list(rng.choice(words, 3))
+        pair = ["not", "good"] if label else ["good", "not"]
+        place = int(rng.integers(4))
+        texts.append(" ".join([*noise[:place], *pair, *noise[place:]]))
+    return Examples(texts, labels.astype(np.int64), np.arange(1, n + 1))
+
+
+def accuracy_of(predictor, examples):
+    return np.mean(predictor.predict_proba(examples.texts).argmax(axis=1) == examples.labels)
+
+
+def test_pairs_tell_what_tokens_cannot(own):
+    rung, bench = own
+    fit, unseen = of_order(200, 0), of_order(100, 1)
+    settings = rung.first_settings(fit, 2)
+    assert accuracy_of(rung.fit(fit, 2, settings, bench), unseen) > 0.95
+    assert accuracy_of(rung.fit(fit, 2, {**settings, "pairs": 0.0}, bench), unseen) < 0.7
+
+
+def test_it_stops_where_select_no_longer_gains(own):
+    rung, bench = own
+    fit, watch = of_order(200, 0), of_order(80, 2)
+    seen = rung.fit_watching(fit, 2, rung.first_settings(fit, 2), bench, watch)
+    scores = [tuple(score) for score in seen.record["scores"]]
+    assert seen.settings["epochs"] == scores.index(max(scores)) + 1
+    again = rung.fit(fit, 2, seen.settings, bench)
+    np.testing.assert_allclose(again.predict_proba(watch.texts), seen.predictor.predict_proba(watch.texts), atol=1e-6)
+
+
+def test_torch_is_left_as_it_was(own):
+    rung, bench = own
+    fit = of_order(30, 0)
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(threads + 1)
+    try:
+        rung.fit(fit, 2, {**rung.first_settings(fit, 2), "epochs": 1}, bench)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_one_and_zeros_are_a_label(own):
+    rung, bench = own
+    fit = of_order(60, 0)
+    settings = {**rung.first_settings(fit, 2), "epochs": 3}
+    hard = rung.fit(fit, 2, settings, bench).predict_proba(fit.texts)
+    soft = rung.fit_soft(fit.texts, np.eye(2)[fit.labels], 2, settings, bench).predict_proba(fit.texts)
+    np.testing.assert_array_equal(soft, hard)
+
+
+def test_pairs_are_saved(own, tmp_path):
+    rung, bench = own
+    fit = of_order(60, 0)
+    predictor = rung.fit(fit, 2, rung.first_settings(fit, 2), bench).with_temperature(1.3)
+    predictor.save(tmp_path)
+    loaded = load_predictor(tmp_path, threads=1)
+    np.testing.assert_array_equal(loaded.predict_proba(fit.texts), predictor.predict_proba(fit.texts))
+    assert loaded.n_parameters == predictor.n_parameters
+    assert len(loaded.table.pairs) > 10
+
+
+@pytest.mark.parametrize("change", [{"freedom": -1}, {"pairs": -0.5}, {"dropout": 1.0}, {"rate": float("nan")}])
+def test_settings_that_make_no_sense(own, change):
+    rung, bench = own
+    fit = of_order(10, 0)
+    with pytest.raises(BadOption, match=next(iter(change))):
+        rung.fit(fit, 2, {**rung.first_settings(fit, 2), **change}, bench)

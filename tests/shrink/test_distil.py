@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A student learns from its teacher what the labels alone do not tell."""
+
+import numpy as np
+import pytest
+
+from bigenough.errors import BadOption, RungFailed
+from bigenough.rungs.calibration import temper
+from bigenough.rungs.linear import LinearRung
+from bigenough.rungs.majority import MajorityRung
+from bigenough.rungs.parent import Parent
+from bigenough.rungs.predictors.softmax import softmax
+from bigenough.rungs.protocol import Workbench
+from bigenough.shrink.distil import DistilledRung, matching_temperature
+from bigenough.shrink.spare_texts import spare_texts
+from bigenough.task import Examples
+
+WORDS = [f"w{i:03}" for i in range(120)]
+
+
+class Knower:
+    """Knows what each word says; sure of itself to a degree."""
+
+    n_classes = 3
+
+    def __init__(self, sureness=6.0, labels_only=False):
+        said = np.random.default_rng(5).standard_normal((len(WORDS), 3))
+        self.said = dict(zip(WORDS, said, strict=True))
+        self.sureness, self.labels_only, self.asked = sureness, labels_only, 0
+
+    def predict_proba(self, texts):
+        self.asked += len(texts)
+        scores = np.array([sum((self.said.get(w, np.zeros(3)) for w in t.split()), np.zeros(3)) for t in texts])
+        scores = scores.reshape(-1, 3)
+        return np.eye(3)[scores.argmax(axis=1)] if self.labels_only else softmax(self.sureness * scores)
+
+
+def texts_of(n, seed):
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, 6)) for _ in range(n)]
+
+
+def examples_of(n, seed):
+    texts = texts_of(n, seed)
+    return Examples(texts, Knower().predict_proba(texts).argmax(axis=1), np.arange(1, n + 1))
+
+
+def hits(predictor, examples):
+    return np.mean(predictor.predict_proba(examples.texts).argmax(axis=1) == examples.labels)
+
+
+def taught_by(teacher, fit):
+    return DistilledRung(LinearRung(), Parent("knower", "knower-1", "any", len(fit), lambda: teacher, lambda: teacher))
+
+
+@pytest.mark.parametrize("labels_only", [False, True])
+def test_half_of_the_gap_is_recovered(tmp_path, labels_only):
+    """The teacher is always right; 60 labels tell little of 120 words, 1,500 unlabelled texts and a teacher much."""
+    fit, watch, unseen = examples_of(60, 0), examples_of(60, 1), examples_of(300, 2)
+    bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=texts_of(1500, 3))
+    rung = taught_by(Knower(labels_only=labels_only), fit)
+    plain = hits(LinearRung().fit(fit, 3, LinearRung().first_settings(fit, 3), bench), unseen)
+    seen = rung.fit_watching(fit, 3, rung.first_settings(fit, 3), bench, watch)
+    assert plain < 0.7
+    assert hits(seen.predictor, unseen) > plain + (1 - plain) / 2
+    assert seen.record["lessons"] == 1560
+    again = rung.fit(fit, 3, seen.settings, bench)
+    np.testing.assert_array_equal(again.predict_proba(unseen.texts), seen.predictor.predict_proba(unseen.texts))
+
+
+def test_texts_made_of_the_labelled_ones_help_too(tmp_path):
+    fit, unseen = examples_of(60, 0), examples_of(300, 2)
+    bench = Workbench(0, 1, tmp_path, offline=True)
+    rung = taught_by(Knower(sureness=1.0), fit)
+    few, many = (
+        hits(rung.fit(fit, 3, {**rung.first_settings(fit, 3), "spare": spare}, bench), unseen) for spare in (0, 10)
+    )
+    assert many > few + 0.05
+
+
+def test_the_teacher_is_asked_once_for_each_text(tmp_path):
+    fit = examples_of(40, 0)
+    bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=[*texts_of(20, 3), *fit.texts[:5]])
+    teacher = Knower()
+    rung = taught_by(teacher, fit)
+    for gold in (0.0, 0.5):
+        rung.fit(fit, 3, {**rung.first_settings(fit, 3), "gold": gold}, bench)
+    assert teacher.asked == 60
+
+
+def test_its_own_rows_are_warmed_to_the_doubt_it_has_of_others():
+    rng = np.random.default_rng(0)
+    honest = softmax(rng.standard_normal((500, 4)))
+    assert matching_temperature(temper(honest, 0.25), honest) == pytest.approx(4.0, rel=1e-3)
+    assert matching_temperature(np.eye(3), np.eye(3)) == 1.0
+
+
+def test_what_cannot_learn_from_probabilities_is_no_student():
+    with pytest.raises(BadOption, match="no fit_soft"):
+        DistilledRung(MajorityRung(), Parent("knower", "k", "any", 1, Knower, Knower))
+
+
+def test_a_teacher_of_other_classes_is_noticed(tmp_path):
+    fit = examples_of(20, 0)
+    rung = taught_by(Knower(), fit)
+    with pytest.raises(RungFailed, match="3 classes apart, the task has 4"):
+        rung.fit(fit, 4, rung.first_settings(fit, 4), Workbench(0, 1, tmp_path, offline=True))
+
+
+@pytest.mark.parametrize("change", [{"warmth": 0.0}, {"gold": 1.5}, {"spare": -1}])
+def test_settings_that_make_no_sense(tmp_path, change):
+    fit = examples_of(10, 0)
+    rung = taught_by(Knower(), fit)
+    with pytest.raises(BadOption, match="warmth above 0"):
+        rung.fit(fit, 3, {**rung.first_settings(fit, 3), **change}, Workbench(0, 1, tmp_path, offline=True))
+
+
+def test_spare_texts_are_new_and_of_known_words():
+    texts = ["one two three", "four five", "six", ""]
+    made = spare_texts(texts, 20, seed=0)
+    assert not {*made} & {*texts}
+    assert len({*made}) == len(made) > 10
+    assert {word for text in made for word in text.split()} <= {"one", "two", "three", "four", "five", "six"}
