@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a training on disk, so that a kill costs a minute and not the whole of it.
+
+One safetensors file, whole or absent: tensors, and JSON in its header. Randomness needs no place in it: each step
+begins its own random numbers from the seed and the step's number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bigenough.models.bert import BertModel
+from bigenough.storage import content_hash, write_bytes
+
+__all__ = ["SECONDS", "Checkpoint", "State", "training_key"]
+
+SECONDS = 60.0
+"""How much work a kill may cost."""
+SHARE = 0.02
+"""How much of the time may go into writing checkpoints."""
+
+
+class State(NamedTuple):
+    """What a checkpoint holds: tensors by name, and JSON values."""
+
+    tensors: Mapping[str, torch.Tensor]
+    facts: Mapping[str, Any]
+
+
+@dataclass
+class Checkpoint:
+    """The file of one training; ``path`` None keeps nothing."""
+
+    path: Path | None
+    clock: Callable[[], float] = time.monotonic
+    _due: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._due = self.clock() + SECONDS
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write again."""
+        return self.path is not None and self.clock() >= self._due
+
+    def write(self, state: State) -> None:
+        """Put the state in place at once. Raises ``OutOfDisk``."""
+        from safetensors.torch import save
+
+        if self.path is None:
+            return
+        began = self.clock()
+        tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
+        write_bytes(self.path, save(tensors, {"facts": json.dumps(state.facts)}))
+        took = self.clock() - began
+        self._due = self.clock() + max(SECONDS, took / SHARE) if SECONDS else self.clock()
+
+    def read(self) -> State | None:
+        """What was written last; None when there is nothing, or nothing that can be read."""
+        from safetensors import SafetensorError, safe_open
+
+        if self.path is None or not self.path.is_file():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in list(file.keys())}
+                return State(tensors, json.loads(file.metadata()["facts"]))
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+            return None
+
+    def remove(self) -> None:
+        """Forget it: the training is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def training_key(body: BertModel, texts: Sequence[str], arrays: Sequence[NDArray[Any]], *facts: Any) -> str:
+    """A hash of all that decides what a training gives: encoder, texts, targets, and JSON values."""
+    digest = hashlib.sha256()
+    for layer in body.layers:
+        for value in vars(layer).values():
+            for part in value if isinstance(value, tuple) else (value,):
+                digest.update(np.ascontiguousarray(part).data)
+    for array in (body.words, body.positions, *body.norm, *arrays):
+        digest.update(np.ascontiguousarray(array).data)
+    for text in texts:
+        digest.update(len(text).to_bytes(8))
+        digest.update(text.encode("utf-8", "surrogatepass"))
+    return content_hash(digest.hexdigest(), dict(vars(body.config)), *facts, length=20)

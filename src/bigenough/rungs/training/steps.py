@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of training: forward, back, clip, move; in smaller parts when memory is short.
+
+It decides nothing about when to stop or how fast to learn; whoever calls it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from bigenough.errors import RungFailed
+from bigenough.rungs.predictors.softmax import softmax
+from bigenough.rungs.training.machine import Machine
+from bigenough.rungs.training.network import Network
+from bigenough.rungs.training.rows import Rows
+from bigenough.rungs.training.team import Team
+
+__all__ = ["Diverged", "Lesson", "Steps", "scores_of"]
+
+LONGEST_GRADIENT = 1.0
+"""Longer gradients are scaled down to this length (Pascanu et al. 2013)."""
+LOOK_TOKENS = 4096
+"""Tokens that are looked at together."""
+_NO_MEMORY = ("out of memory", "not enough memory", "DefaultCPUAllocator", "can't allocate memory")
+
+
+class Diverged(Exception):
+    """The loss is no number any more."""
+
+
+class Lesson:
+    """Rows with what is to be said of them.
+
+    Args:
+        rows: the texts.
+        targets: (n, k) probabilities.
+        weights: (n,) how much each row counts.
+        smoothing: the share of each target that is spread over all classes.
+    """
+
+    def __init__(
+        self, rows: Rows, targets: NDArray[np.float32], weights: NDArray[np.float32], smoothing: float
+    ) -> None:
+        self.rows = rows
+        k = targets.shape[1]
+        self.targets = torch.from_numpy((1 - smoothing) * targets + np.float32(smoothing / k))
+        self.weights = torch.from_numpy(weights)
+
+
+class Steps:
+    """The network, its optimiser and the lesson, one batch after the other.
+
+    Attributes:
+        part: rows that go through the network together; halved whenever memory runs out.
+        notes: sentences on what had to be changed.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimiser: torch.optim.Optimizer,
+        lesson: Lesson,
+        machine: Machine,
+        team: Team,
+        part: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.network, self.optimiser, self.lesson = network, optimiser, lesson
+        self.machine, self.team, self.part, self.say = machine, team, part, say
+        self.notes: list[str] = []
+        self._learned = list(network.learned().values())
+        # fp16 has too short a range for gradients; where it is not used, the scaler does nothing.
+        self._scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
+
+    def step(self, batch: NDArray[np.int64], rate: float, seed: int) -> float:
+        """Learn from these rows at this share of the highest learning rate; the loss. Random numbers begin at ``seed``.
+
+        Raises:
+            Diverged: the loss is infinite or no number; nothing was changed.
+            RungFailed: there is no memory for a single row.
+        """
+        loss = self._gradients(batch, seed)
+        if not np.isfinite(loss):
+            raise Diverged
+        self._scaler.unscale_(self.optimiser)
+        torch.nn.utils.clip_grad_norm_(self._learned, LONGEST_GRADIENT)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["highest"] * rate
+        self._scaler.step(self.optimiser)
+        self._scaler.update()
+        return loss
+
+    def _gradients(self, batch: NDArray[np.int64], seed: int) -> float:
+        """Put the gradients of the batch's mean loss in place; that loss."""
+        while True:
+            short = False
+            try:
+                # The same random numbers whatever came before: after a kill, or when memory ran out half-way.
+                torch.manual_seed(seed + self.team.rank)
+                self.network.train()
+                self.optimiser.zero_grad(set_to_none=True)
+                total = torch.zeros((), device=self.machine.device)
+                for part in self._parts(batch[self.team.rank :: self.team.size]):
+                    loss = self._loss(part) / len(batch)
+                    torch.autograd.backward(self._scaler.scale(loss))
+                    total += loss.detach()
+            except (MemoryError, RuntimeError) as error:
+                if not _is_no_memory(error):
+                    raise
+                short = True
+            if not short:
+                break
+            # Not while the error is being handled: it still holds on to what it ran out of memory with.
+            self._halve()
+        if self.team.size > 1:
+            for parameter in self._learned:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            self.team.add_up([total, *(p.grad for p in self._learned if p.grad is not None)])
+        return float(total)
+
+    def _parts(self, batch: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        for start in range(0, len(batch), self.part):
+            yield batch[start : start + self.part]
+
+    def _loss(self, places: NDArray[np.int64]) -> torch.Tensor:
+        """The weighted sum of the rows' cross-entropies."""
+        device = self.machine.device
+        with self.machine.autocast():
+            scores = self.network(self.lesson.rows.batch(places, device))
+        rows = torch.from_numpy(places)
+        targets, weights = (part[rows].to(device) for part in (self.lesson.targets, self.lesson.weights))
+        said = functional.log_softmax(scores.float(), dim=1)
+        return -((targets * said).sum(dim=1) * weights).sum()
+
+    def _halve(self) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        self.machine.release()
+        if self.part == 1:
+            raise RungFailed(
+                "There is not enough memory to train this encoder on a single row. Name a smaller encoder, or shorter "
+                "texts (max_length)."
+            )
+        self.part = (self.part + 1) // 2
+        note = f"memory ran out: going on with {self.part} rows at a time, summed up to the same batch"
+        self.notes.append(note)
+        self.say(note)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All weights that are learned, and what the optimiser knows of each, by name."""
+        state: dict[str, torch.Tensor] = {}
+        for name, parameter in self.network.learned().items():
+            state[f"weight.{name}"] = parameter
+            for what, value in self.optimiser.state.get(parameter, {}).items():
+                state[f"optimiser.{what}.{name}"] = value
+        return state
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Put back what ``state`` gave."""
+        learned = self.network.learned()
+        self.network.restore({name: state[f"weight.{name}"] for name in learned})
+        for name, parameter in learned.items():
+            for what in ("step", "exp_avg", "exp_avg_sq"):
+                if f"optimiser.{what}.{name}" in state:
+                    device = (
+                        torch.device("cpu") if what == "step" and parameter.device.type == "cpu" else parameter.device
+                    )
+                    self.optimiser.state[parameter][what] = state[f"optimiser.{what}.{name}"].to(device)
+
+
+def scores_of(network: Network, rows: Rows, machine: Machine) -> NDArray[np.float64]:
+    """The (n, k) probabilities that the network gives these rows, in the machine's precision."""
+    network.eval()
+    order = np.argsort(rows.lengths, kind="stable")
+    scores = np.empty((len(rows.ids), network.head.out_features))
+    with torch.inference_mode():
+        for places in _by_tokens(order, rows.lengths):
+            with machine.autocast():
+                scores[places] = network(rows.batch(places, machine.device)).float().cpu().numpy()
+    return softmax(scores)
+
+
+def _by_tokens(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    start = 0
+    while start < len(order):
+        size = max(1, LOOK_TOKENS // int(lengths[order[min(start + 31, len(order) - 1)]]))
+        yield order[start : start + size]
+        start += size
+
+
+def _is_no_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(sign in str(error) for sign in _NO_MEMORY)

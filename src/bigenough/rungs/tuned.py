@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tuned rung: a pre-trained encoder whose own weights learn the task, together with a linear head.
+
+It decides which recipe to try first from the number of rows and classes, never from a data set's name. How training
+goes is ``bigenough.rungs.training``'s; torch is imported only while something is fitted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from bigenough.errors import MissingExtra
+from bigenough.models import DEFAULT_ENCODER, resolve
+from bigenough.models.bert import BertModel, UnsupportedModel, read_bert
+from bigenough.rungs.predictors.encoder import EncoderPredictor
+from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.training.body import check_tokenizer
+from bigenough.rungs.training.distributed import LAUNCH, trained_by
+from bigenough.rungs.training.product import parity, predictor_of
+from bigenough.rungs.training.recipe import Recipe, Watch, one_hot
+from bigenough.task import Examples
+
+if TYPE_CHECKING:
+    from bigenough.rungs.training.recipe import Trained
+
+__all__ = ["TunedRung"]
+
+_MOST_COMPARED = 512
+"""Select rows on which the ONNX graph is compared with torch."""
+_MANY_CLASSES = 20
+_FEWEST_STEPS = 150
+_MOST_EPOCHS = 20.0
+
+
+class TunedRung:
+    """A tuned encoder with a head; ``encoder`` is a name or folder that ``models.resolve`` understands."""
+
+    name = "tuned"
+    version = 1
+    summary = "sentence encoder, tuned on the task, with a linear head"
+    place = 40
+    requires = ("torch", "transformers")
+    extra = "tune"
+    costly = True
+
+    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
+        self.encoder = encoder
+
+    def weights(self, bench: Workbench) -> Mapping[str, str]:
+        """The encoder's weights."""
+        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
+
+    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
+        """Full training; many classes get more epochs and a higher learning rate, few rows more epochs."""
+        return _first(len(examples), n_classes).as_json()
+
+    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
+        """Learning rate, smoothing, class weights, method, frozen layers and the order of the rows."""
+        first = _first(len(examples), n_classes)
+        return replace(
+            first,
+            learning_rate=trial.suggest_float("learning_rate", 5e-5, 2e-4, log=True),
+            label_smoothing=trial.suggest_categorical("label_smoothing", [0.0, 0.05, 0.1]),
+            balanced=trial.suggest_categorical("balanced", [False, True]),
+            method=trial.suggest_categorical("method", ["full", "lora"]),
+            frozen_layers=trial.suggest_categorical("frozen_layers", [0, 2]),
+            seed_offset=trial.suggest_int("seed_offset", 0, 2),
+        ).as_json()
+
+    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
+        """Train for as many epochs as the settings say."""
+        tokenizer, trained = self._trained(examples, n_classes, settings, bench, None)
+        return predictor_of(trained, tokenizer, bench)
+
+    def fit_watching(
+        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
+    ) -> Watched:
+        """Train with a look at ``watch`` after each epoch; the settings say how long it was worth it."""
+        seen = Watch(watch.texts, watch.labels)
+        tokenizer, trained = self._trained(examples, n_classes, settings, bench, seen)
+        predictor = predictor_of(trained, tokenizer, bench)
+        compared = parity(predictor, trained.body, tokenizer, watch.texts[:_MOST_COMPARED], bench.threads)
+        record = {**trained.record, "export": compared}
+        return Watched(predictor, trained.recipe.as_json(), record)
+
+    def _trained(
+        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Watch | None
+    ) -> tuple[Tokenizer, Trained]:
+        recipe = Recipe.of(settings)
+        train = _loop()
+        tokenizer, body = self._start(bench)
+        targets = one_hot(examples.labels, n_classes)
+        if command := os.environ.get(LAUNCH):
+            texts = examples.texts
+            return tokenizer, trained_by(command, body, tokenizer, texts, targets, recipe, bench, watch)
+        return tokenizer, train(body, tokenizer, examples.texts, targets, recipe, bench, watch)
+
+    def _start(self, bench: Workbench) -> tuple[Tokenizer, BertModel]:
+        """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""
+        folder = resolve(self.encoder, cache=bench.cache, offline=bench.offline).folder
+        body = read_bert(folder)
+        path = folder / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises bare Exceptions
+            raise UnsupportedModel(f"{path} is not a tokenizer that can be read: {error}") from error
+        check_tokenizer(tokenizer, body, str(folder))
+        return tokenizer, body
+
+
+def _first(rows: int, n_classes: int) -> Recipe:
+    """What suits most tasks of this size. Few rows are seen more often: a few dozen steps move no encoder.
+
+    Small sets need more epochs, not fewer, for a result that does not depend on luck (Mosbach et al. 2021).
+
+    >>> [(_first(rows, k).epochs, _first(rows, k).learning_rate) for rows, k in ((10_000, 77), (7_000, 2), (800, 2))]
+    [(4.0, 0.00015), (3.0, 0.0001), (6.0, 0.0001)]
+    """
+    many = n_classes > _MANY_CLASSES
+    enough = _FEWEST_STEPS * Recipe().batch / max(1, rows)
+    epochs = max(4.0 if many else 3.0, min(_MOST_EPOCHS, float(round(enough))))
+    return Recipe(epochs=epochs, learning_rate=1.5e-4 if many else 1e-4)
+
+
+def _loop() -> Any:
+    try:
+        from bigenough.rungs.training.loop import train
+    except ImportError as error:
+        raise MissingExtra("The rung 'tuned'", str(error.name), "pip install 'bigenough[tune]'") from error
+    return train

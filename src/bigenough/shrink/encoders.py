@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every step on an encoder shares: the parent's arrays, and a fitted model made of a new graph.
+
+It neither chooses nor judges: the steps do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from bigenough.errors import RungFailed
+from bigenough.models.encoder import Encoder
+from bigenough.models.graph_reading import EncoderArrays, read_graph
+from bigenough.rungs.parent import Parent
+from bigenough.rungs.predictors.encoder import EncoderPredictor
+from bigenough.rungs.predictors.head import DenseHead
+from bigenough.rungs.protocol import Workbench
+from bigenough.storage import write_bytes
+from bigenough.task import Examples
+
+__all__ = ["EncoderStep", "arrays_of", "made", "processor_features", "row_seconds"]
+
+TIMED = 60
+"""Texts whose time is taken, one by one."""
+FEATURES = (
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8"),
+    *("asimddp", "i8mm"),
+)
+"""What a processor says of itself that decides how fast, and to which last digits, 8-bit products are computed."""
+
+
+class EncoderStep:
+    """The part of a rung that is the same for all steps on an encoder.
+
+    Args:
+        parent: a candidate whose predictor is an ``EncoderPredictor``.
+        allowed_flips: how much may change; each step says of what.
+    """
+
+    version = 1
+    curve = False
+    step = ""
+
+    def __init__(self, parent: Parent, allowed_flips: float = 0.015) -> None:
+        self.parent = parent
+        self.allowed_flips = allowed_flips
+        self.name = f"{parent.name}-{self.step}"
+        self.made_from = parent.folder
+
+    def weights(self, bench: Workbench) -> Mapping[str, str]:
+        """None of its own: the parent's record names them."""
+        return {}
+
+    def model_of(self, examples: Examples) -> EncoderPredictor:
+        """The parent that saw these rows, at temperature 1: what is made of it gets a temperature of its own.
+
+        Raises ``RungFailed`` unless it is an encoder.
+        """
+        parent = self.parent.of(examples)
+        if not isinstance(parent, EncoderPredictor):
+            raise RungFailed(f"{self.name} needs an encoder. {self.parent.name} is of the kind {parent.kind!r}.")
+        return replace(parent, head=replace(parent.head, temperature=1.0))
+
+
+class _OwnEncoder(Encoder):
+    """An encoder whose graph lies in a temporary folder, which goes when the encoder does."""
+
+    def __init__(
+        self, graph: bytes, tokenizer: Tokenizer, *, max_length: int, threads: int | None, alone: bool
+    ) -> None:
+        self._folder = TemporaryDirectory(prefix="bigenough-")
+        self.path = Path(self._folder.name) / "model.onnx"
+        write_bytes(self.path, graph)
+        super().__init__(self.path, tokenizer, max_length=max_length, threads=threads, alone=alone)
+
+
+def arrays_of(predictor: EncoderPredictor) -> EncoderArrays:
+    """The encoder's arrays, with the predictor's own limit of tokens. Raises ``UnsupportedModel``."""
+    arrays = read_graph(predictor.model)
+    config = replace(arrays.model.config, max_length=predictor.encoder.max_length)
+    return arrays._replace(model=replace(arrays.model, config=config))
+
+
+def made(
+    graph: bytes,
+    parent: EncoderPredictor,
+    n_parameters: int,
+    bench: Workbench,
+    *,
+    head: DenseHead | None = None,
+    alone: bool = False,
+) -> EncoderPredictor:
+    """A predictor of this graph with the parent's tokenizer, and its head unless another is given."""
+    tokenizer, longest = parent.encoder.tokenizer, parent.encoder.max_length
+    encoder = _OwnEncoder(graph, tokenizer, max_length=longest, threads=bench.threads, alone=alone)
+    return EncoderPredictor(encoder, parent.head if head is None else head, encoder.path, n_parameters)
+
+
+def row_seconds(predictors: Sequence[EncoderPredictor], texts: Sequence[str], threads: int) -> list[float]:
+    """The median seconds that each takes for one text, all of them by turns on the first 60 texts.
+
+    Encoders that remember what they have seen are started afresh without their memory.
+    """
+    plain = [
+        Encoder(
+            one.model, one.encoder.tokenizer, max_length=one.encoder.max_length, threads=threads,
+            alone=getattr(one.encoder, "alone", False),
+        )
+        for one in predictors
+    ]  # fmt: skip
+    seconds: list[list[float]] = [[] for _ in plain]
+    for text in [*texts[:3], *texts[:TIMED]]:
+        for place, encoder in enumerate(plain):
+            began = perf_counter()
+            encoder.embed([text])
+            seconds[place].append(perf_counter() - began)
+    return [float(np.median(each[min(3, len(texts)) :])) for each in seconds]
+
+
+def processor_features(path: Path = Path("/proc/cpuinfo")) -> list[str]:
+    """Which of the features that matter to 8-bit products this processor has; empty where the system does not tell."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = [line for line in text.splitlines() if line.split(":")[0].strip().lower() in ("flags", "features")]
+    told = set(lines[0].split(":", 1)[1].split()) if lines else set()
+    return [feature for feature in FEATURES if feature in told]

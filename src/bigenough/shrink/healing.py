@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After parts of an encoder are gone: the head learns again, and with torch the rest does too, for one short round.
+
+Without torch only the head is fitted anew, by softmax regression on the pruned encoder's vectors. With it, the encoder
+then learns what its whole parent said of the fit texts (Hinton et al. 2015), one epoch long; whatever else a tuned
+model needs is the tuned rung's. What is cut, and whether the result is good enough, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from bigenough.models.graph import encoder_graph
+from bigenough.models.graph_reading import EncoderArrays
+from bigenough.rungs.dense import first_head, fit_head
+from bigenough.rungs.predictors.encoder import EncoderPredictor
+from bigenough.rungs.predictors.head import DenseHead
+from bigenough.rungs.protocol import Workbench
+from bigenough.shrink.encoders import made
+from bigenough.task import Examples
+
+__all__ = ["Healing", "best_healing", "healed"]
+
+Healing = Literal["head", "train"]
+EPOCHS = 1.0
+LEARNING_RATE = 1e-4
+
+
+def best_healing() -> Healing:
+    """``train`` where torch and transformers are installed, else ``head``."""
+    there = all(importlib.util.find_spec(name) is not None for name in ("torch", "transformers"))
+    return "train" if there else "head"
+
+
+def healed(
+    arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, healing: Healing, bench: Workbench
+) -> EncoderPredictor:
+    """The pruned encoder with a head of its own, fitted on the examples.
+
+    Args:
+        arrays: what is left of the parent.
+        parent: gives the tokenizer, and the probabilities that the whole model learns from.
+        examples: texts and labels the parent was fitted on.
+        healing: the head alone, or then one epoch of everything but coded word vectors, which keep their codes.
+        bench: ``fit_minutes`` bounds the epoch.
+    """
+    if healing == "train":
+        config = replace(arrays.model.config, normalise=False)
+        arrays = arrays._replace(model=replace(arrays.model, config=config))
+    predictor = made(encoder_graph(*arrays), parent, arrays.n_parameters, bench)
+    head = _refitted(predictor, examples, bench)
+    if healing == "head":
+        return replace(predictor, head=head)
+    return _trained(arrays, parent, examples, head, bench)
+
+
+def _refitted(predictor: EncoderPredictor, examples: Examples, bench: Workbench) -> DenseHead:
+    bench.say("fitting the head again", None)
+    vectors = predictor.encoder.embed(examples.texts)
+    return fit_head(vectors, examples.labels, predictor.n_classes, first_head(predictor.n_classes))
+
+
+def _trained(
+    arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, head: DenseHead, bench: Workbench
+) -> EncoderPredictor:
+    from bigenough.rungs.training.loop import train
+    from bigenough.rungs.training.recipe import Recipe
+
+    recipe = Recipe(
+        epochs=EPOCHS, learning_rate=LEARNING_RATE, head_multiple=1.0, label_smoothing=0.0,
+        frozen_layers=0 if arrays.table is None else 1,
+    )  # fmt: skip
+    targets = parent.predict_proba(examples.texts).astype(np.float32)
+    tokenizer = parent.encoder.tokenizer
+    trained = train(arrays.model, tokenizer, examples.texts, targets, recipe, bench, head=head)
+    kept = arrays._replace(model=trained.body)
+    new = DenseHead(trained.weight, trained.bias)
+    return made(encoder_graph(*kept), parent, kept.n_parameters, bench, head=new)

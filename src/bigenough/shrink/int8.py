@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An encoder in 8 bits: weights and word vectors a quarter as large, and half the time a row on a CPU made for it.
+
+**What is tried**, all of it on rows that no weight has seen: values measured while they run (dynamic; a scale for each
+column of a matrix, or one for all of it), ranges measured before on fit (static; least and largest, percentile, least
+divergence), and blocks of 32 weights with values measured row by row (8 and 4 bits). Weights are signed: unsigned ones
+hold the same numbers about another zero. Without VNNI or AMX, x86 adds pairs of products in 16 bits, which can
+overflow, so there weights of 7 bits are tried too.
+
+**What is kept**: of the variants that change no more labels than allowed, those whose median time of a single row is
+within a tenth of the shortest; of them, the one with the fewest flips, then the fewest bytes. It decides nothing about
+quality beyond that, and raises ``RungFailed`` when each variant goes bad.
+
+**Rows alone.** A dynamic product takes one scale for all rows of a batch, so that a row's probabilities would depend on
+its neighbours (measured: sentence vectors move by up to 0.04, and one label in a hundred). Those models run each text
+by itself, in service as here; static ranges and blocks need not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigenough.errors import RungFailed
+from bigenough.models.graph_reading import EncoderArrays
+from bigenough.models.word_table import WordTable
+from bigenough.rungs.predictors.encoder import EncoderPredictor
+from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.shrink.encoders import EncoderStep, arrays_of, made, processor_features, row_seconds
+from bigenough.shrink.flips import Variant, compare, refusal, saved_bytes, variants_record
+from bigenough.shrink.int8_graph import Way, int8_graph
+from bigenough.shrink.ranges import RANGES, inner_values, product_inputs, ranges_of
+from bigenough.task import Examples
+
+__all__ = ["Int8Rung", "fastest"]
+
+Values = Mapping[str, NDArray[np.float32]]
+
+AS_FAST = 1.1
+"""Medians of some sixty rows differ by a tenth from one minute to the next."""
+
+
+class Int8Rung(EncoderStep):
+    """An encoder whose products run on whole numbers; ``allowed_flips`` is the share of labels that may change."""
+
+    step = "int8"
+    summary = "the encoder in 8 bits, in the way that was fastest among those that keep its labels"
+    place = 28
+
+    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
+        """Dynamic, a scale a column: good where nobody looks; with select at hand, it decides."""
+        return {"kind": "dynamic", "by_column": True, "bits": 8, "range": None}
+
+    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
+        """Nothing to search: one fit tries all variants."""
+        first = self.first_settings(examples, n_classes)
+        return {name: trial.suggest_categorical(name, [value]) for name, value in first.items()}
+
+    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
+        """The parent that saw these rows, in 8 bits as the settings say; ranges are measured on the examples."""
+        parent = self.model_of(examples)
+        arrays = arrays_of(parent)
+        values = _values(arrays, parent, examples, bench) if settings["kind"] == "static" else {}
+        return _quantised(parent, arrays, settings, values, bench)
+
+    def fit_watching(
+        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
+    ) -> Watched:
+        """Every variant, of which one is kept. Raises ``RungFailed`` with the reasons when all are refused."""
+        parent = self.model_of(examples)
+        arrays = arrays_of(parent)
+        values = _values(arrays, parent, examples, bench)
+        features = processor_features()
+        tried = _variants(features)
+        expected = parent.predict_proba(watch.texts)
+        predictors, variants = [], []
+        for place, one in enumerate(tried):
+            bench.say(f"8 bits, {_words(one)}", place / len(tried))
+            predictor = _quantised(parent, arrays, one, values, bench)
+            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels)
+            reason = refusal(found, self.allowed_flips)
+            variants.append(Variant(one, *found, saved_bytes(predictor), refused=reason))
+            predictors.append(predictor)
+        usable = [place for place, one in enumerate(variants) if one.refused is None]
+        if not usable:
+            reasons = "; ".join(f"{_words(one.settings)}: {one.refused}" for one in variants)
+            raise RungFailed(f"{self.name}: in 8 bits the model goes bad in every way that was tried. {reasons}.")
+        own, *times = row_seconds([parent, *(predictors[place] for place in usable)], watch.texts, bench.threads)
+        for place, seconds in zip(usable, times, strict=True):
+            variants[place] = replace(variants[place], latency_ratio=round(seconds / own, 3))
+        kept = fastest(variants)
+        record = {
+            **variants_record(variants, kept),
+            "processor_features": features,
+            "rows_alone": predictors[kept].encoder.alone,  # type: ignore[attr-defined]
+            "parent_bytes": saved_bytes(parent),
+        }
+        return Watched(predictors[kept], tried[kept], record)
+
+
+def fastest(variants: Sequence[Variant]) -> int:
+    """The place of the variant to keep, of those not refused: about the fastest, then fewest flips, then bytes.
+
+    >>> found = {"max_probability_difference": 0.1, "score": 0.9, "parent_score": 0.9, "size_bytes": 10}
+    >>> fastest([Variant({}, 0.01, latency_ratio=ratio, **found) for ratio in (1.0, 0.5, 0.52)])
+    1
+    """
+    usable = [(one, place) for place, one in enumerate(variants) if one.refused is None]
+    least = min(one.latency_ratio or 1.0 for one, _ in usable)
+    near = [
+        (one.flips, one.size_bytes, place) for one, place in usable if (one.latency_ratio or 1.0) <= AS_FAST * least
+    ]
+    return min(near)[2]
+
+
+def _variants(features: Sequence[str]) -> list[dict[str, Any]]:
+    dynamic = {"kind": "dynamic", "by_column": True, "bits": 8, "range": None}
+    tried: list[dict[str, Any]] = [dynamic, {**dynamic, "by_column": False}]
+    if not {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp"} & set(features):
+        tried.append({**dynamic, "bits": 7})
+    tried += [{**dynamic, "kind": "static", "range": each} for each in RANGES]
+    tried += [{**dynamic, "kind": "blocks", "bits": bits} for bits in (8, 4)]
+    return tried
+
+
+def _words(settings: Settings) -> str:
+    shape = "" if settings["by_column"] else ", one scale a matrix"
+    ranges = f", {settings['range']} ranges" if settings["range"] else ""
+    return f"{settings['kind']} {settings['bits']} bits{shape}{ranges}"
+
+
+def _values(arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, bench: Workbench) -> Values:
+    """What goes into the products on rows spread over the examples."""
+    every = np.linspace(0, len(examples) - 1, min(len(examples), 400)).astype(int)
+    texts = [examples.texts[i] for i in np.random.default_rng(bench.seed).permutation(np.unique(every))]
+    names = sorted(set(product_inputs(len(arrays.model.layers)).values()))
+    return inner_values(arrays.model, parent.encoder.tokenizer, texts, names, threads=bench.threads)
+
+
+def _quantised(
+    parent: EncoderPredictor, arrays: EncoderArrays, settings: Settings, values: Values, bench: Workbench
+) -> EncoderPredictor:
+    model, table = arrays
+    ranges: Mapping[str, tuple[float, float]] = {}
+    if settings["kind"] == "static":
+        ranges = ranges_of(values, product_inputs(len(model.layers)), settings["range"])
+    if table is None:
+        every = np.arange(len(model.words))
+        table = WordTable.of(model.words, every, every[:0], every)
+    way = Way(settings["kind"], bool(settings["by_column"]), settings["bits"], ranges)
+    graph = int8_graph(model, table, way)
+    return made(graph, parent, arrays.n_parameters, bench, alone=way.alone)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An encoder with fewer layers: the time of a row falls with each, its bytes with the layer's matrices.
+
+The upper layers go, or every other one: of all layers of a tuned BERT the top ones can be left out at least cost
+(Sajjad et al. 2023, "On the effect of dropping layers of pre-trained transformer models", section 4). What is left is
+healed.
+
+Its labels are no longer the parent's, since it has learned again, so it is not flips that refuse a variant but what it
+gets wrong: one whose accuracy on the watched rows falls by more than allowed. The smallest that stays is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bigenough.errors import RungFailed
+from bigenough.models.graph_reading import EncoderArrays
+from bigenough.rungs.predictors.encoder import EncoderPredictor
+from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.shrink.encoders import EncoderStep, arrays_of, row_seconds
+from bigenough.shrink.flips import Comparison, Variant, compare, kept_variant, saved_bytes, variants_record
+from bigenough.shrink.healing import best_healing, healed
+from bigenough.task import Examples
+
+__all__ = ["HealedStep", "LayersRung", "kept_layers", "loss_refusal"]
+
+
+class HealedStep(EncoderStep):
+    """A step that cuts and heals; a subclass says what is tried and how it is cut.
+
+    ``allowed_flips`` is the accuracy that may be lost.
+    """
+
+    @property
+    def costly(self) -> bool:
+        """With torch it trains, and takes minutes."""
+        return best_healing() == "train"
+
+    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
+        """Nothing to search: one fit tries all variants."""
+        first = self.first_settings(examples, n_classes)
+        return {name: trial.suggest_categorical(name, [value]) for name, value in first.items()}
+
+    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
+        """The mildest cut; with select at hand, it decides."""
+        raise NotImplementedError
+
+    def attempts(self, arrays: EncoderArrays) -> Sequence[Mapping[str, Any]]:
+        """The settings of all variants; one without ``healing`` has that of the first settings."""
+        raise NotImplementedError
+
+    def cut(
+        self, arrays: EncoderArrays, parent: EncoderPredictor, settings: Settings, examples: Examples, bench: Workbench
+    ) -> EncoderArrays:
+        """What the settings leave of the arrays."""
+        raise NotImplementedError
+
+    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
+        """The parent that saw these rows, cut as the settings say, and healed on them."""
+        parent = self.model_of(examples)
+        left = self.cut(arrays_of(parent), parent, settings, examples, bench)
+        return healed(left, parent, examples, settings["healing"], bench)
+
+    def fit_watching(
+        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
+    ) -> Watched:
+        """Every variant, healed; of those that lose no more accuracy than allowed the smallest is kept.
+
+        Raises ``RungFailed`` when there is none.
+        """
+        parent = self.model_of(examples)
+        arrays = arrays_of(parent)
+        tried = [{"healing": settings["healing"], **one} for one in self.attempts(arrays)]
+        if not tried:
+            raise RungFailed(f"{self.name}: {self.parent.name} has nothing that could be cut off.")
+        if bench.fit_minutes is not None:
+            bench = replace(bench, fit_minutes=bench.fit_minutes / len(tried))
+        expected = parent.predict_proba(watch.texts)
+        predictors, variants = [], []
+        for place, one in enumerate(tried):
+            bench.say(f"variant {place + 1} of {len(tried)}", place / len(tried))
+            left = self.cut(arrays, parent, one, examples, bench)
+            predictor = healed(left, parent, examples, one["healing"], bench)
+            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels)
+            reason = loss_refusal(found, self.allowed_flips)
+            variants.append(Variant(one, *found, saved_bytes(predictor), refused=reason))
+            predictors.append(predictor)
+        kept = kept_variant(self.name, variants)
+        own, seconds = row_seconds([parent, predictors[kept]], watch.texts, bench.threads)
+        variants[kept] = replace(variants[kept], latency_ratio=round(seconds / own, 3))
+        record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent)}
+        return Watched(predictors[kept], tried[kept], record)
+
+
+class LayersRung(HealedStep):
+    """An encoder without some of its layers; ``allowed_flips`` is the accuracy that may be lost."""
+
+    step = "layers"
+    summary = "the encoder without some of its layers, healed"
+    place = 27
+
+    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
+        """All layers but the top one."""
+        return {"layers": [-1], "healing": best_healing()}
+
+    def attempts(self, arrays: EncoderArrays) -> Sequence[Mapping[str, Any]]:
+        """Without the top layer, the top two, the top three, and every other one."""
+        return [{"layers": list(kept)} for kept in kept_layers(len(arrays.model.layers))]
+
+    def cut(
+        self, arrays: EncoderArrays, parent: EncoderPredictor, settings: Settings, examples: Examples, bench: Workbench
+    ) -> EncoderArrays:
+        """The arrays of the layers named; [-1] is all but the top one."""
+        model = arrays.model
+        kept = list(range(len(model.layers) - 1)) if settings["layers"] == [-1] else settings["layers"]
+        if not kept:
+            raise RungFailed(f"{self.name}: {self.parent.name} has a single layer, which cannot go.")
+        layers = tuple(model.layers[i] for i in kept)
+        return arrays._replace(model=replace(model, layers=layers, config=replace(model.config, layers=len(layers))))
+
+
+def kept_layers(count: int) -> list[tuple[int, ...]]:
+    """The layers that stay, for each variant of an encoder of so many layers, most layers first.
+
+    >>> kept_layers(6)
+    [(0, 1, 2, 3, 4), (0, 1, 2, 3), (0, 1, 2), (0, 2, 4)]
+    """
+    dropped = [tuple(range(count - top)) for top in (1, 2, 3)]
+    return list(dict.fromkeys(kept for kept in [*dropped, tuple(range(0, count, 2))] if 0 < len(kept) < count))
+
+
+def loss_refusal(found: Comparison, allowed: float) -> str | None:
+    """Why a healed model is refused, or None.
+
+    >>> loss_refusal(Comparison(0.05, 0.9, 0.86, 0.9), 0.015)
+    'accuracy on the watched rows falls by 4.0 points, 1.5 are allowed'
+    """
+    lost = found.parent_score - found.score
+    if lost > allowed:
+        return f"accuracy on the watched rows falls by {100 * lost:.1f} points, {100 * allowed:.1f} are allowed"
+    return None

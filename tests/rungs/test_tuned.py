@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tuned rung: the contract on a small body of its own, watching, and what it says of models it cannot use."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from models.tiny_bert import INNER, POSITIONS, WIDTH, tiny_arrays, tiny_config, tiny_tokenizer, write_model
+from rungs.contract import Case, RungContract
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+
+from bigenough.errors import BadOption, WeightsNotFound
+from bigenough.models.bert import UnsupportedModel
+from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.tuned import TunedRung
+from bigenough.task import Examples
+
+
+class QuickRung(TunedRung):
+    """A body of random numbers has far to go, and is small enough to go fast."""
+
+    def first_settings(self, examples, n_classes):
+        return {**super().first_settings(examples, n_classes), "learning_rate": 3e-3, "epochs": 8.0, "batch": 16}
+
+
+def word_tokenizer(texts):
+    normalizer, splitter = BertNormalizer(), BertPreTokenizer()
+    words = {word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))}
+    known = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(words)])}
+    tokenizer = Tokenizer(WordLevel(known, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return tokenizer
+
+
+def diagnosis_encoder(folder, texts):
+    """A tiny BERT with a token for each word of these texts."""
+    tokenizer = word_tokenizer(texts)
+    size = tokenizer.get_vocab_size()
+    arrays = tiny_arrays(scale=0.2)
+    words = np.random.default_rng(0).standard_normal((size, WIDTH)).astype(np.float32)
+    arrays["embeddings.word_embeddings.weight"] = words
+    write_model(
+        folder, tiny_config(vocab_size=size, intermediate_size=INNER, max_position_embeddings=POSITIONS), arrays
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory, fit_split, select_split):
+    folder = tmp_path_factory.mktemp("tuned")
+    model = diagnosis_encoder(folder / "model", [*fit_split.texts, *select_split.texts])
+    bench = Workbench(seed=7, threads=1, cache=folder / "cache", offline=True)
+    return Case.of(QuickRung(str(model)), bench, fit_split, select_split, 4)
+
+
+class TestTheTunedRung(RungContract):
+    pass
+
+
+def test_watching_tells_how_long_it_was_worth_it(case):
+    rung, settings = case.rung, case.rung.first_settings(case.fit, 4)
+    seen = rung.fit_watching(case.fit, 4, settings, case.bench, case.unseen)
+    assert seen.record["export"]["max_probability_difference"] < 1e-5
+    assert seen.record["export"]["flips"] == 0
+    assert len(seen.record["evaluations"]) <= 8
+    assert json.loads(json.dumps(seen.record, allow_nan=False)) == seen.record
+    assert json.loads(json.dumps(seen.settings, allow_nan=False)) == seen.settings
+    refit = rung.fit(case.fit, 4, seen.settings, case.bench)
+    assert (refit.predict_proba(case.unseen.texts).argmax(axis=1) == case.unseen.labels).mean() > 0.5
+
+
+def test_all_that_may_be_searched_is_a_recipe(case):
+    import optuna
+
+    from bigenough.rungs.training.recipe import Recipe
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    tried = [case.rung.suggest(study.ask(), case.fit, 4) for _ in range(20)]
+    assert {Recipe.of(settings).method for settings in tried} == {"full", "lora"}
+    assert {settings["seed_offset"] for settings in tried} == {0, 1, 2}
+    assert len({settings["learning_rate"] for settings in tried}) == 20
+
+
+def test_texts_are_cut_alike_in_training_and_in_service(case):
+    settings = {**case.rung.first_settings(case.fit, 4), "max_length": 5, "epochs": 1.0}
+    predictor = case.rung.fit(case.fit, 4, settings, case.bench)
+    assert predictor.encoder.max_length == 5
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Workbench(seed=0, threads=1, cache=tmp_path / "cache", offline=True)
+
+
+EXAMPLES = Examples(["lost card", "pay money"] * 4, np.array([0, 1] * 4), np.arange(1, 9))
+
+
+def fit(folder, bench, **changes):
+    rung = TunedRung(str(folder))
+    return rung.fit(EXAMPLES, 2, {**rung.first_settings(EXAMPLES, 2), **changes}, bench)
+
+
+def test_a_folder_with_missing_files(tmp_path, bench):
+    model = write_model(tmp_path / "model")
+    (model / "tokenizer.json").unlink()
+    with pytest.raises(WeightsNotFound, match=r"lacks tokenizer\.json"):
+        fit(model, bench)
+
+
+def test_an_architecture_nobody_knows(tmp_path, bench):
+    model = write_model(tmp_path / "model", config=tiny_config(model_type="gpt2"))
+    with pytest.raises(UnsupportedModel, match="model_type 'gpt2'"):
+        fit(model, bench)
+
+
+def test_a_tokenizer_of_another_model(tmp_path, bench):
+    model = write_model(tmp_path / "model")
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["chargeback"])
+    tokenizer.save(str(model / "tokenizer.json"))
+    with pytest.raises(UnsupportedModel, match="token ids up to 68; its weights have vectors for 68 tokens"):
+        fit(model, bench)
+
+
+def test_a_tokenizer_that_is_none(tmp_path, bench):
+    model = write_model(tmp_path / "model")
+    (model / "tokenizer.json").write_text("{}")
+    with pytest.raises(UnsupportedModel, match="is not a tokenizer"):
+        fit(model, bench)
+
+
+def test_settings_that_make_no_sense(tmp_path, bench):
+    with pytest.raises(BadOption, match="learning_rate must be above 0"):
+        fit(write_model(tmp_path / "model"), bench, learning_rate=0.0)
+
+
+def test_its_module_is_imported_without_torch():
+    code = (
+        "import sys, bigenough.rungs.tuned; print([n for n in ('torch', 'transformers', 'peft') if n in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
