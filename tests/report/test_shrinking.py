@@ -53,8 +53,8 @@ def home(tmp_path_factory):
         found[chapter] = [icd.get_description(codes[i]) for i in np.linspace(0, len(codes) - 1, 160).astype(int)]
     texts = [found[chapter][row] for row in range(160) for chapter in CHAPTERS]
     every = Examples(texts, np.tile(np.arange(3), 160), np.arange(1, 481))
-    fit, select, held = (every.take(np.flatnonzero(np.arange(480) // 3 % 4 // 1 == part)) for part in (0, 1, 2))
-    fit = every.take(np.flatnonzero(np.isin(np.arange(480) // 3 % 4, (0, 3))))
+    turn = np.arange(480) // 3 % 4
+    fit, select, held = (every.take(np.flatnonzero(np.isin(turn, part))) for part in ((0, 3), (1,), (2,)))
     task = Task("diagnoses", CHAPTERS, "accuracy", 0.015)
     bench = Workbench(seed=0, threads=1, cache=folder / "cache", offline=True)
     nothing = {"wh": unknown("Wh", "not counted").to_json(), "co2e_g": unknown("g", "not counted").to_json()}
@@ -178,7 +178,7 @@ def test_trials_on_parts_say_how_far_they_came(study):
     assert ">578<" in page
 
 
-def test_groups_come_from_the_examples(home, tmp_path):
+def test_groups_come_from_the_examples(home):
     import polars as pl
 
     files = read_study(home)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One rung in a tournament: which settings it sent, how far each came, and what a fit of it takes.
+
+Knows nothing of the other rungs and decides nothing about who goes on; that is ``halving``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bigenough.errors import MissingExtra, OutOfDisk, WeightsNotFound
+from bigenough.rungs.fit_memory import FitMemory
+from bigenough.rungs.protocol import Predictor, Rung, Settings
+from bigenough.rungs.search import (
+    SearchResult,
+    TrialRecord,
+    _as_good,
+    _chosen,
+    _not_beaten,
+    _row_weights,
+    _Suggestions,
+    _Trials,
+    _Tried,
+    is_costly,
+)
+from bigenough.task import Examples
+
+__all__ = ["Contestant", "Entry", "Part", "PartTrial"]
+
+
+@dataclass(frozen=True)
+class PartTrial(TrialRecord):
+    """Settings that were tried, perhaps on a part of the rows only.
+
+    Attributes:
+        share: the largest share of the fit rows they were fitted on; score and log loss are from there.
+        rows: as many rows.
+        stopped: why they went no further, None when they came to all rows.
+    """
+
+    share: float = 1.0
+    rows: int = 0
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A share of the fit rows."""
+
+    share: float
+    examples: Examples
+
+
+@dataclass(eq=False)
+class Entry:
+    """One rung's settings on their way up.
+
+    Attributes:
+        settings: as they were first or as they were suggested.
+        tried: the fits that went well, smallest share first, each with its part.
+        seconds: what all its fits took.
+        stopped: why it goes no further.
+        failure: what was raised.
+    """
+
+    settings: Settings
+    tried: list[tuple[Part, _Tried]] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str | None = None
+    failure: str | None = None
+
+    def at(self, part: Part) -> _Tried | None:
+        """Its fit on this part; None if there is none."""
+        return next((tried for here, tried in self.tried if here is part), None)
+
+    def record(self, whole: int) -> PartTrial:
+        """How far it came; ``whole`` is the number of fit rows."""
+        if not self.tried:
+            return PartTrial(self.settings, None, None, self.seconds, self.failure, 0.0, 0, self.stopped)
+        part, tried = self.tried[-1]
+        rows = len(part.examples)
+        return PartTrial(
+            tried.record.settings, tried.score, tried.log_loss, self.seconds, self.failure, rows / whole, rows,
+            self.stopped,
+        )  # fmt: skip
+
+
+@dataclass(eq=False)
+class _PartsMemory(FitMemory):
+    """The same memory, which keeps no models: those of fits on a part are never used again."""
+
+    def keep_model(self, key: str, predictor: Predictor) -> None:
+        """Nowhere."""
+
+
+@dataclass(eq=False)
+class Contestant:
+    """A rung, its entries, and the seconds that its fits took so far.
+
+    Attributes:
+        rung: the recipe.
+        work: how its settings are fitted and scored.
+        parts: the shares of fit, smallest first; the last one is all of it.
+        trials: how many settings it may send.
+        entries: those it sent, the first settings first.
+        full_minutes: what a fit on all rows may take, for a costly rung.
+        reason: why it is out.
+    """
+
+    rung: Rung
+    work: _Trials
+    parts: Sequence[Part]
+    trials: int
+    entries: list[Entry] = field(default_factory=list)
+    full_minutes: float | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        self._suggestions = _Suggestions(self.rung, self.parts[-1].examples, self.work.n_classes, self.work.bench.seed)
+        self._next = self._suggestions.upto(self.trials)
+        self._took: dict[int, float] = {}
+        self._parts_memory = _PartsMemory(self.work.memory.folder)
+
+    @property
+    def name(self) -> str:
+        """The rung's."""
+        return self.rung.name
+
+    @property
+    def finished(self) -> list[tuple[Entry, _Tried]]:
+        """The entries that were fitted on all rows."""
+        return [(entry, tried) for entry in self.entries if (tried := entry.at(self.parts[-1])) is not None]
+
+    def enter(self) -> Entry | None:
+        """The next settings; None when the rung has no more. Each must be ``told`` of before the next is asked for."""
+        settings = next(self._next, None)
+        if settings is None:
+            return None
+        self.entries.append(Entry(settings))
+        return self.entries[-1]
+
+    def told(self, entry: Entry) -> None:
+        """Let the sampler know how the entry's first fit went."""
+        self._suggestions.tell(entry.tried[0][1].score if entry.tried else None)
+
+    def try_on(self, entry: Entry, part: Part, clock: Callable[[], float]) -> float:
+        """Fit an entry on a part; the seconds it took. What it raises is written down, except ``OutOfDisk``."""
+        whole = part is self.parts[-1]
+        bench, memory = self.work.bench, self.work.memory if whole else self._parts_memory
+        if self.full_minutes is not None:
+            bench = replace(bench, fit_minutes=part.share * self.full_minutes)
+        began, reused = clock(), memory.reused
+        try:
+            tried = replace(self.work, bench=bench, memory=memory).tried(part.examples, entry.settings)
+        except OutOfDisk:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            seconds = clock() - began
+            entry.failure = f"{type(error).__name__}: {error}"
+            entry.stopped = f"failed on {len(part.examples):,} rows"
+            if isinstance(error, MissingExtra | WeightsNotFound):  # no other settings would help
+                self.reason = f"could not be fitted ({entry.failure})"
+        else:
+            seconds = tried.record.seconds
+            entry.tried.append((part, tried))
+            self._took[len(part.examples)] = seconds
+        if memory is not self.work.memory:
+            self.work.memory.reused += memory.reused - reused
+        entry.seconds += seconds
+        return seconds
+
+    def seconds_on(self, part: Part) -> float | None:
+        """What a fit on this part takes: as the last one, else scaled by rows from the largest one made.
+
+        The last and not the mean: a first fit often pays for what the later ones share.
+        """
+        if not self._took:
+            return None
+        rows = len(part.examples)
+        known = rows if rows in self._took else max(self._took)
+        return rows / known * self._took[known]
+
+    def result(self) -> SearchResult | None:
+        """The search's result, by the search's own rule among the entries that came to all rows; None without any."""
+        finished = self.finished
+        if not finished:
+            return None
+        gold = self.work.select.labels
+        weights = _row_weights(self.work.metric, gold)
+        front = _not_beaten([tried for _, tried in finished])
+        chosen = _chosen(front, gold, weights)
+        first = self.entries[0].at(self.parts[-1])
+        hold = float(getattr(self.rung, "first_settings_hold", 1.0))
+        if first is not None and _as_good(first, front[0], gold, weights, errors=hold):
+            chosen = first
+        whole = len(self.parts[-1].examples)
+        return SearchResult(
+            chosen.record.settings, chosen.score, chosen.log_loss,
+            tuple(entry.record(whole) for entry in self.entries), chosen.fitted.probability,
+            sum(entry.seconds for entry in self.entries), chosen.fitted.record, chosen.fitted.model,
+        )  # fmt: skip
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Every fit of every entry, as JSON values."""
+        return {
+            "costly": is_costly(self.rung),
+            "full_minutes": self.full_minutes,
+            "reason": self.reason,
+            "entries": [
+                {
+                    "settings": dict(entry.settings),
+                    "fits": [
+                        {"rows": len(part.examples), "share": part.share, "score": tried.score,
+                         "log_loss": tried.log_loss, "seconds": tried.record.seconds}
+                        for part, tried in entry.tried
+                    ],
+                    "stopped": entry.stopped,
+                    "failure": entry.failure,
+                }
+                for entry in self.entries
+            ],
+        }  # fmt: skip
