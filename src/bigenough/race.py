@@ -19,9 +19,9 @@ from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
 from bigenough.progress import Progress
 from bigenough.rungs.candidate import Budget, Candidate, Found, candidate_key, make_candidate
+from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.halving import SHARES, tournament
 from bigenough.rungs.protocol import Rung, Workbench
-from bigenough.rungs.search import FitMemory
 from bigenough.shrinking import parent_of, steps
 from bigenough.storage import content_hash
 from bigenough.study_folder import StudyFolder

@@ -59,7 +59,7 @@ def steps(
         if kind == "encoder":
             yield from _of_encoder(name, allowed_flips, all_=all_)
         elif kind == "static":
-            yield Step(f"{name}-8bit", (name,), _tables(allowed_flips))
+            yield Step(f"{name}-small-table", (name,), _tables(allowed_flips))
         elif kind == "linear":
             yield Step(f"{name}-few-features", (name,), _features(allowed_flips))
     if all_ and chosen:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from bigenough.errors import BadOption, OutOfDisk, RungFailed, WeightsNotFound
+from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.linear import LinearRung
 from bigenough.rungs.majority import MajorityRung
 from bigenough.rungs.predictors.constant import ConstantPredictor
 from bigenough.rungs.protocol import Workbench
-from bigenough.rungs.search import FitMemory, learning_curve, search
+from bigenough.rungs.search import learning_curve, search
 from bigenough.task import Examples
 from bigenough.task.metrics import score
 

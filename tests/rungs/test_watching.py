@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from bigenough.rungs.candidate import Budget, make_candidate
+from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.parent import Parent
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.predictors.constant import ConstantPredictor
 from bigenough.rungs.protocol import Watched, Workbench
-from bigenough.rungs.search import FitMemory, learning_curve, search
+from bigenough.rungs.search import learning_curve, search
 from bigenough.task import Examples, Task
 
 CLASSES = ("no", "yes")

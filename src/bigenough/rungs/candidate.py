@@ -25,9 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.rungs.calibration import fit_temperature, temper
+from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Predictor, Rung, Workbench
-from bigenough.rungs.search import FitMemory, SearchResult, is_costly, learning_curve, search
+from bigenough.rungs.search import SearchResult, learning_curve, search
+from bigenough.rungs.trials import is_costly
 from bigenough.storage import atomic_folder, content_hash, file_hashes, read_json, sha256_file, write_bytes, write_json
 from bigenough.task import Examples, Task
 from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_error, log_loss, macro_f1

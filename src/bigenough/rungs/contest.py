@@ -13,18 +13,9 @@ from typing import Any
 from bigenough.errors import MissingExtra, OutOfDisk, WeightsNotFound
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.protocol import Predictor, Rung, Settings
-from bigenough.rungs.search import (
-    SearchResult,
-    TrialRecord,
-    _as_good,
-    _chosen,
-    _not_beaten,
-    _row_weights,
-    _Suggestions,
-    _Trials,
-    _Tried,
-    is_costly,
-)
+from bigenough.rungs.search import SearchResult
+from bigenough.rungs.suggestions import Suggestions
+from bigenough.rungs.trials import TrialRecord, Trials, Tried, is_costly, settled
 from bigenough.task import Examples
 
 __all__ = ["Contestant", "Entry", "Part", "PartTrial"]
@@ -66,12 +57,12 @@ class Entry:
     """
 
     settings: Settings
-    tried: list[tuple[Part, _Tried]] = field(default_factory=list)
+    tried: list[tuple[Part, Tried]] = field(default_factory=list)
     seconds: float = 0.0
     stopped: str | None = None
     failure: str | None = None
 
-    def at(self, part: Part) -> _Tried | None:
+    def at(self, part: Part) -> Tried | None:
         """Its fit on this part; None if there is none."""
         return next((tried for here, tried in self.tried if here is part), None)
 
@@ -110,7 +101,7 @@ class Contestant:
     """
 
     rung: Rung
-    work: _Trials
+    work: Trials
     parts: Sequence[Part]
     trials: int
     entries: list[Entry] = field(default_factory=list)
@@ -118,7 +109,7 @@ class Contestant:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        self._suggestions = _Suggestions(self.rung, self.parts[-1].examples, self.work.n_classes, self.work.bench.seed)
+        self._suggestions = Suggestions(self.rung, self.parts[-1].examples, self.work.n_classes, self.work.bench.seed)
         self._next = self._suggestions.upto(self.trials)
         self._took: dict[int, float] = {}
         self._parts_memory = _PartsMemory(self.work.memory.folder)
@@ -129,7 +120,7 @@ class Contestant:
         return self.rung.name
 
     @property
-    def finished(self) -> list[tuple[Entry, _Tried]]:
+    def finished(self) -> list[tuple[Entry, Tried]]:
         """The entries that were fitted on all rows."""
         return [(entry, tried) for entry in self.entries if (tried := entry.at(self.parts[-1])) is not None]
 
@@ -187,14 +178,7 @@ class Contestant:
         finished = self.finished
         if not finished:
             return None
-        gold = self.work.select.labels
-        weights = _row_weights(self.work.metric, gold)
-        front = _not_beaten([tried for _, tried in finished])
-        chosen = _chosen(front, gold, weights)
-        first = self.entries[0].at(self.parts[-1])
-        hold = float(getattr(self.rung, "first_settings_hold", 1.0))
-        if first is not None and _as_good(first, front[0], gold, weights, errors=hold):
-            chosen = first
+        chosen = settled([tried for _, tried in finished], self.entries[0].at(self.parts[-1]), self.work)
         whole = len(self.parts[-1].examples)
         return SearchResult(
             chosen.record.settings, chosen.score, chosen.log_loss,

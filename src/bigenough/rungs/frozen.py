@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,11 @@ from bigenough.models import DEFAULT_ENCODER, resolve
 from bigenough.models.encoder import Encoder
 from bigenough.models.prepared import PreparedEncoder, prepared_encoder
 from bigenough.rungs.dense import first_head, fit_head, suggest_head
-from bigenough.rungs.predictors.encoder import EncoderPredictor
+from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.task import Examples
 
-__all__ = ["FrozenRung"]
+__all__ = ["FrozenRung", "SharedEncoder", "shared_encoder"]
 
 _MOST_KEPT = 300_000
 """Sentence vectors that trials share in memory, 1.5 kB each."""
@@ -26,7 +27,7 @@ class FrozenRung:
     """A frozen encoder with a head; ``encoder`` is a name or folder that ``models.resolve`` understands."""
 
     name = "frozen"
-    version = 1
+    version = 2
     summary = "sentence encoder, frozen, with logistic regression on its vectors"
     place = 30
 
@@ -38,8 +39,12 @@ class FrozenRung:
         return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
-        """The head's, by the number of classes."""
-        return first_head(n_classes)
+        """The usual head's, but a strong penalty for up to four classes.
+
+        Sentence vectors tell a few classes apart in few directions. On parts of two public training sets, of two and of
+        four classes, four seeds each, C = 1 was better than 2 by 0.2 and 0.3 points.
+        """
+        return {**first_head(n_classes), "C": 1.0} if n_classes <= 4 else first_head(n_classes)
 
     def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
         """The head's settings."""
@@ -47,26 +52,29 @@ class FrozenRung:
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
         """Embed the texts, once for all trials of a study, and fit the head."""
-        prepared = self._prepared(bench)
-        encoder = _started(prepared, bench)
+        prepared, encoder = shared_encoder(self.encoder, bench)
         head = fit_head(encoder.embed(examples.texts), examples.labels, n_classes, settings)
         return EncoderPredictor(encoder, head, prepared.model, prepared.n_parameters)
 
-    def _prepared(self, bench: Workbench) -> PreparedEncoder:
-        key = ("prepared encoder", self.encoder)
-        if key not in bench.memo:
-            weights = resolve(self.encoder, cache=bench.cache, offline=bench.offline)
-            bench.memo[key] = prepared_encoder(weights, cache=bench.cache)
-        prepared: PreparedEncoder = bench.memo[key]
-        return prepared
+
+class SharedEncoder(NamedTuple):
+    """An encoder as all rungs and trials of a study share it: its files, and the one that runs."""
+
+    prepared: PreparedEncoder
+    encoder: SentenceEncoder
 
 
-def _started(prepared: PreparedEncoder, bench: Workbench) -> _RememberingEncoder:
-    key = ("encoder", prepared.weights.identity, bench.threads)
+def shared_encoder(name: str, bench: Workbench) -> SharedEncoder:
+    """The encoder of this name, which embeds each distinct text once in a study. Raises ``WeightsNotFound``."""
+    key = ("prepared encoder", name)
     if key not in bench.memo:
-        bench.memo[key] = _RememberingEncoder(prepared.start(threads=bench.threads), bench)
-    encoder: _RememberingEncoder = bench.memo[key]
-    return encoder
+        weights = resolve(name, cache=bench.cache, offline=bench.offline)
+        bench.memo[key] = prepared_encoder(weights, cache=bench.cache)
+    prepared: PreparedEncoder = bench.memo[key]
+    started = ("encoder", prepared.weights.identity, bench.threads)
+    if started not in bench.memo:
+        bench.memo[started] = _RememberingEncoder(prepared.start(threads=bench.threads), bench)
+    return SharedEncoder(prepared, bench.memo[started])
 
 
 class _RememberingEncoder:

@@ -31,7 +31,8 @@ from bigenough.rungs.contest import Contestant, Entry, Part, PartTrial
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.sample import stratified_order
-from bigenough.rungs.search import SearchResult, _Trials, is_costly
+from bigenough.rungs.search import SearchResult
+from bigenough.rungs.trials import Trials, is_costly
 from bigenough.task import Examples
 from bigenough.task.task import MetricName
 
@@ -241,7 +242,7 @@ def tournament(
     parts = _parts(fit, n_classes, bench.seed)
     contestants = [
         Contestant(
-            rung, _Trials(rung, select, n_classes, metric, bench, remember(rung), clock),
+            rung, Trials(rung, select, n_classes, metric, bench, remember(rung), clock),
             parts if getattr(rung, "curve", True) else parts[-1:], trials,
         )
         for rung in sorted(rungs, key=lambda rung: (rung.place, rung.name))

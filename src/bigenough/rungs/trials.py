@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One rung's fits on one pair of splits, how each is scored, and which of them it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigenough.errors import RungFailed
+from bigenough.rungs.calibration import fit_temperature, temper
+from bigenough.rungs.fit_memory import FitMemory, Fitted
+from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
+from bigenough.storage import content_hash
+from bigenough.task import Examples
+from bigenough.task.metrics import score
+from bigenough.task.task import MetricName
+
+__all__ = ["TrialRecord", "Trials", "Tried", "is_costly", "not_beaten", "settled"]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """Settings that were tried.
+
+    Attributes:
+        settings: the rung's choices.
+        score: the task's metric on select; None when the fit failed.
+        log_loss: on select, at the temperature that suits these settings best, so that trials compare; averaged as the
+            score is, over rows for accuracy and over classes for the other metrics.
+        seconds: fitting and predicting select.
+        failure: why it failed, or None.
+    """
+
+    settings: Settings
+    score: float | None
+    log_loss: float | None
+    seconds: float
+    failure: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON values."""
+        return {**vars(self), "settings": dict(self.settings)}
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """A trial that went well."""
+
+    record: TrialRecord
+    score: float
+    log_loss: float
+    fitted: Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """One rung's fits on one pair of splits."""
+
+    rung: Rung
+    select: Examples
+    n_classes: int
+    metric: MetricName
+    bench: Workbench
+    memory: FitMemory
+    clock: Callable[[], float]
+
+    def fitted(self, examples: Examples, settings: Settings, *, watched: bool = False) -> Fitted:
+        """The fit of these settings, from memory or done now; ``watched`` lets a rung that can look at select."""
+        key = content_hash(self.rung.name, self.rung.version, dict(settings), len(examples), self.bench.seed)
+        kept = self.memory.get(key)
+        if kept is not None and kept.probability.shape == (len(self.select), self.n_classes):
+            return kept
+        began = self.clock()
+        with_sight = getattr(self.rung, "fit_watching", None) if watched else None
+        if with_sight is None:
+            seen = Watched(self.rung.fit(examples, self.n_classes, settings, self.bench), settings, {})
+        else:
+            seen = with_sight(examples, self.n_classes, settings, self.bench, self.select)
+        probability = self._checked(seen.predictor.predict_proba(self.select.texts))
+        model = self.memory.keep_model(key, seen.predictor) if watched and is_costly(self.rung) else None
+        fitted = Fitted(probability, self.clock() - began, dict(seen.settings), seen.record, model)
+        self.memory.put(key, fitted)
+        return fitted
+
+    def score(self, fitted: Fitted) -> float:
+        """Its score on select."""
+        return score(self.metric, self.select.labels, fitted.probability.argmax(axis=1))
+
+    def tried(self, examples: Examples, settings: Settings) -> Tried:
+        """One trial, scored."""
+        fitted = self.fitted(examples, settings, watched=True)
+        settings = settings if fitted.settings is None else fitted.settings
+        gold = self.select.labels
+        tempered = temper(fitted.probability, fit_temperature(fitted.probability, gold))
+        said = np.maximum(tempered[np.arange(len(gold)), gold], 1e-12)
+        loss = float(-np.sum(_row_weights(self.metric, gold) * np.log(said)))
+        found = self.score(fitted)
+        return Tried(TrialRecord(settings, found, loss, fitted.seconds), found, loss, fitted)
+
+    def _checked(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
+        expected = (len(self.select), self.n_classes)
+        if probability.shape != expected:
+            raise RungFailed(f"{self.rung.name} gave probabilities of shape {probability.shape}. Expected {expected}.")
+        if not np.allclose(probability.sum(axis=1), 1.0, atol=1e-6) or probability.min(initial=0.0) < 0:
+            raise RungFailed(f"{self.rung.name} gave rows that are no probabilities: they must be finite and sum to 1.")
+        return probability
+
+
+def is_costly(rung: Rung) -> bool:
+    """Whether one fit of it takes minutes."""
+    return bool(getattr(rung, "costly", False))
+
+
+def settled(tried: Sequence[Tried], first: Tried | None, work: Trials) -> Tried:
+    """The trial that a rung ends with, of all that went well.
+
+    Trials whose score is within one standard error of the highest (of the paired difference, from the rows on which the
+    two disagree) count as equal: a select split of some hundred rows cannot tell them apart. If ``first``, the rung's
+    first settings, are among them they stay, since they are good on most tasks (a rung that is surer of them says so in
+    ``first_settings_hold``, in standard errors); else the one with the lowest log loss is chosen, which uses more of
+    what select holds. Ties go to what was tried first.
+    """
+    gold = work.select.labels
+    weights = _row_weights(work.metric, gold)
+    front = not_beaten(tried)
+    hold = float(getattr(work.rung, "first_settings_hold", 1.0))
+    if first is not None and _as_good(first, front[0], gold, weights, errors=hold):
+        return first
+    return _chosen(front, gold, weights)
+
+
+def not_beaten(tried: Sequence[Tried]) -> list[Tried]:
+    """The trials that no other one equals or beats in both score and log loss; of equals, the first."""
+    kept: list[Tried] = []
+    for one in sorted(tried, key=lambda one: (-one.score, one.log_loss)):
+        if not kept or one.log_loss < kept[-1].log_loss:
+            kept.append(one)
+    return kept
+
+
+def _row_weights(metric: MetricName, gold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) how much each row counts, summing to 1: rows alike for accuracy, else classes alike."""
+    if metric == "accuracy":
+        return np.full(len(gold), 1 / len(gold))
+    sizes = np.bincount(gold)
+    weights: NDArray[np.float64] = 1 / (sizes[gold] * np.count_nonzero(sizes))
+    return weights
+
+
+def _chosen(front: Sequence[Tried], gold: NDArray[np.int64], weights: NDArray[np.float64]) -> Tried:
+    """The lowest log loss within one standard error of the highest score; ``front`` falls in both.
+
+    The error is that of a weighted difference of hits, which for macro F1 stands in for its own.
+    """
+    return [one for one in front if _as_good(one, front[0], gold, weights)][-1]
+
+
+def _as_good(
+    one: Tried, best: Tried, gold: NDArray[np.int64], weights: NDArray[np.float64], errors: float = 1.0
+) -> bool:
+    right, best_right = (each.fitted.probability.argmax(axis=1) == gold for each in (one, best))
+    error = np.sqrt(np.sum(weights[right != best_right] ** 2))
+    return bool(best.score - one.score <= errors * error + 1e-12)
