@@ -40,6 +40,7 @@ class Bench:
         seeds: how many samples of few labels.
         rungs: those to measure in place of the table's own.
         pythons: by peer, the interpreter of an environment of its own.
+        peers: those to measure in place of all.
     """
 
     data: Path
@@ -50,6 +51,7 @@ class Bench:
     seeds: int = 5
     rungs: tuple[str, ...] | None = None
     pythons: dict[str, str] = field(default_factory=dict)
+    peers: tuple[str, ...] | None = None
 
     def load(self, name: str) -> sets.Split:
         """The official split, or a sample of it with every class in train."""

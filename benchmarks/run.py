@@ -81,6 +81,7 @@ def main() -> None:
     bench = Bench(
         given.data.resolve(), cache, threads=given.threads, rows=given.rows, minutes=given.minutes, seeds=given.seeds,
         rungs=None if given.rungs is None else tuple(given.rungs), pythons={"fastText": str(given.fasttext)},
+        peers=None if given.peers is None else tuple(given.peers),
     )  # fmt: skip
     names = None if given.sets is None else tuple(given.sets)
     for part in given.only:
@@ -106,6 +107,7 @@ def _arguments() -> argparse.Namespace:
     long.add_argument("--minutes", type=float, default=20.0, help="a study's training time for each rung")
     long.add_argument("--seeds", type=int, default=5, help="how many samples of few labels")
     long.add_argument("--rungs", nargs="+", help="our rungs, in place of each part's own")
+    long.add_argument("--peers", nargs="*", help="these peers only; none: ours alone")
     long.add_argument("--rows", type=int, help="try out on so many rows of each set; writes no results")
     long.add_argument("--fasttext", type=Path, default=HERE / ".venv-fasttext/bin/python", help="its interpreter")
     return parser.parse_args()

@@ -36,7 +36,8 @@ def run(bench: Bench, names: tuple[str, ...], done: Mapping[str, Any]) -> Iterat
     """The rows that are not done yet, one at a time, and a comparison with the peers after each set."""
     for name in names:
         split = bench.load(name)
-        makers = dict.fromkeys(bench.rungs or RUNGS, _ours) | dict.fromkeys(PEERS, _peer)
+        peers = PEERS if bench.peers is None else bench.peers
+        makers = dict.fromkeys(bench.rungs or RUNGS, _ours) | dict.fromkeys(peers, _peer)
         compared = f"{name} | comparison"
         stale = compared not in done or "failed" in done[compared]
         for row, maker in makers.items():

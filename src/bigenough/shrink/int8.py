@@ -3,9 +3,14 @@
 
 **What is tried**, all of it on rows that no weight has seen: values measured while they run (dynamic; a scale for each
 column of a matrix, or one for all of it), ranges measured before on fit (static; least and largest, percentile, least
-divergence), and blocks of 32 weights with values measured row by row (8 and 4 bits). Weights are signed: unsigned ones
+divergence), both with columns of values made alike or left as they are, and blocks of 64 weights with values measured
+row by row (8 and 4 bits). Weights are signed: unsigned ones
 hold the same numbers about another zero. Without VNNI or AMX, x86 adds pairs of products in 16 bits, which can
 overflow, so there weights of 7 bits are tried too.
+
+**Words**: those of a pruned vocabulary are coded anew in about half the bytes, most of them in 4 bits, since 8-bit
+products move labels more than that does; where nothing is then left to keep, all is tried again with the words as they
+are. Those of a whole vocabulary get 8 bits each.
 
 **What is kept**: of the variants that change no more labels than allowed, those whose median time of a single row is
 within a tenth of the shortest; of them, the one with the fewest flips, then the fewest bytes. It decides nothing about
@@ -33,13 +38,17 @@ from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
 from bigenough.shrink.encoders import EncoderStep, arrays_of, made, processor_features, row_seconds
 from bigenough.shrink.flips import Variant, compare, refusal, saved_bytes, variants_record
 from bigenough.shrink.int8_graph import Way, int8_graph
-from bigenough.shrink.ranges import RANGES, inner_values, product_inputs, ranges_of
+from bigenough.shrink.ranges import RANGES, evening, inner_values, product_inputs, product_weights, ranges_of
+from bigenough.shrink.vocabulary import first_tokens, pruned
 from bigenough.task import Examples
 
 __all__ = ["Int8Rung", "fastest"]
 
 Values = Mapping[str, NDArray[np.float32]]
 
+WORDS = 0.127
+"""Bytes of a pruned vocabulary's vectors beside those of the whole one in 32 bits."""
+_DYNAMIC = {"kind": "dynamic", "by_column": True, "bits": 8, "range": None, "evened": True}
 AS_FAST = 1.1
 """Medians of some sixty rows differ by a tenth from one minute to the next."""
 
@@ -52,8 +61,8 @@ class Int8Rung(EncoderStep):
     place = 28
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
-        """Dynamic, a scale a column: good where nobody looks; with select at hand, it decides."""
-        return {"kind": "dynamic", "by_column": True, "bits": 8, "range": None}
+        """Dynamic, a scale a column, values evened: good where nobody looks; with select at hand, it decides."""
+        return {**_DYNAMIC, "words": WORDS}
 
     def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
         """Nothing to search: one fit tries all variants."""
@@ -63,8 +72,8 @@ class Int8Rung(EncoderStep):
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
         """The parent that saw these rows, in 8 bits as the settings say; ranges are measured on the examples."""
         parent = self.model_of(examples)
-        arrays = arrays_of(parent)
-        values = _values(arrays, parent, examples, bench) if settings["kind"] == "static" else {}
+        arrays = _with_few_bits(arrays_of(parent), parent, examples, settings["words"])
+        values = _values(arrays, parent, examples, bench)
         return _quantised(parent, arrays, settings, values, bench)
 
     def fit_watching(
@@ -72,21 +81,19 @@ class Int8Rung(EncoderStep):
     ) -> Watched:
         """Every variant, of which one is kept. Raises ``RungFailed`` with the reasons when all are refused."""
         parent = self.model_of(examples)
-        arrays = arrays_of(parent)
-        values = _values(arrays, parent, examples, bench)
         features = processor_features()
-        tried = _variants(features)
-        expected = parent.predict_proba(watch.texts)
-        predictors, variants = [], []
-        for place, one in enumerate(tried):
-            bench.say(f"8 bits, {_words(one)}", place / len(tried))
-            predictor = _quantised(parent, arrays, one, values, bench)
-            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels)
-            reason = refusal(found, self.allowed_flips)
-            variants.append(Variant(one, *found, saved_bytes(predictor), refused=reason))
-            predictors.append(predictor)
-        usable = [place for place, one in enumerate(variants) if one.refused is None]
-        if not usable:
+        whole = arrays_of(parent)
+        predictors: list[EncoderPredictor] = []
+        variants: list[Variant] = []
+        for words in (WORDS,) if whole.table is None else (WORDS, None):
+            arrays = _with_few_bits(whole, parent, examples, words)
+            more = self._tried(parent, arrays, _variants(features, words), examples, bench, watch)
+            predictors += [predictor for predictor, _ in more]
+            variants += [variant for _, variant in more]
+            usable = [place for place, one in enumerate(variants) if one.refused is None]
+            if usable:
+                break
+        else:
             reasons = "; ".join(f"{_words(one.settings)}: {one.refused}" for one in variants)
             raise RungFailed(f"{self.name}: in 8 bits the model goes bad in every way that was tried. {reasons}.")
         own, *times = row_seconds([parent, *(predictors[place] for place in usable)], watch.texts, bench.threads)
@@ -96,10 +103,31 @@ class Int8Rung(EncoderStep):
         record = {
             **variants_record(variants, kept),
             "processor_features": features,
-            "rows_alone": predictors[kept].encoder.alone,  # type: ignore[attr-defined]
+            "rows_alone": variants[kept].settings["kind"] == "dynamic",
             "parent_bytes": saved_bytes(parent),
         }
-        return Watched(predictors[kept], tried[kept], record)
+        return Watched(predictors[kept], variants[kept].settings, record)
+
+    def _tried(
+        self,
+        parent: EncoderPredictor,
+        arrays: EncoderArrays,
+        settings: Sequence[Settings],
+        examples: Examples,
+        bench: Workbench,
+        watch: Examples,
+    ) -> list[tuple[EncoderPredictor, Variant]]:
+        """Each of the settings made, and what became of it on the watched rows."""
+        expected = parent.predict_proba(watch.texts)
+        values = _values(arrays, parent, examples, bench)
+        made_of_it = []
+        for place, one in enumerate(settings):
+            bench.say(f"8 bits, {_words(one)}", place / len(settings))
+            predictor = _quantised(parent, arrays, one, values, bench)
+            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels)
+            reason = refusal(found, self.allowed_flips)
+            made_of_it.append((predictor, Variant(one, *found, saved_bytes(predictor), refused=reason)))
+        return made_of_it
 
 
 def fastest(variants: Sequence[Variant]) -> int:
@@ -117,20 +145,23 @@ def fastest(variants: Sequence[Variant]) -> int:
     return min(near)[2]
 
 
-def _variants(features: Sequence[str]) -> list[dict[str, Any]]:
-    dynamic = {"kind": "dynamic", "by_column": True, "bits": 8, "range": None}
-    tried: list[dict[str, Any]] = [dynamic, {**dynamic, "by_column": False}]
+def _variants(features: Sequence[str], words: float | None) -> list[dict[str, Any]]:
+    dynamic = {**_DYNAMIC, "words": words}
+    plain = {**dynamic, "evened": False}
+    tried: list[dict[str, Any]] = [dynamic, plain, {**plain, "by_column": False}]
     if not {"avx_vnni", "avx512_vnni", "amx_int8", "asimddp"} & set(features):
         tried.append({**dynamic, "bits": 7})
     tried += [{**dynamic, "kind": "static", "range": each} for each in RANGES]
-    tried += [{**dynamic, "kind": "blocks", "bits": bits} for bits in (8, 4)]
+    tried.append({**plain, "kind": "static", "range": "minmax"})
+    tried += [{**plain, "kind": "blocks", "bits": bits} for bits in (8, 4)]
     return tried
 
 
 def _words(settings: Settings) -> str:
     shape = "" if settings["by_column"] else ", one scale a matrix"
     ranges = f", {settings['range']} ranges" if settings["range"] else ""
-    return f"{settings['kind']} {settings['bits']} bits{shape}{ranges}"
+    evened = ", evened" if settings["evened"] else ""
+    return f"{settings['kind']} {settings['bits']} bits{shape}{ranges}{evened}"
 
 
 def _values(arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, bench: Workbench) -> Values:
@@ -141,16 +172,30 @@ def _values(arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples,
     return inner_values(arrays.model, parent.encoder.tokenizer, texts, names, threads=bench.threads)
 
 
+def _with_few_bits(
+    arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, share: float | None
+) -> EncoderArrays:
+    """The arrays with words in 8 bits; where the vocabulary is pruned already, within this share of its bytes."""
+    words, tokenizer = arrays.model.words, parent.encoder.tokenizer
+    if arrays.table is None:
+        every = np.arange(len(words))
+        table = WordTable.of(words, every, every[:0], every)
+    elif share is None:
+        return arrays
+    else:
+        table = pruned(
+            words, tokenizer, first_tokens(tokenizer, examples.texts, parent.encoder.max_length), share
+        ).table
+    return EncoderArrays(replace(arrays.model, words=table.decoded()), table)
+
+
 def _quantised(
     parent: EncoderPredictor, arrays: EncoderArrays, settings: Settings, values: Values, bench: Workbench
 ) -> EncoderPredictor:
     model, table = arrays
-    ranges: Mapping[str, tuple[float, float]] = {}
-    if settings["kind"] == "static":
-        ranges = ranges_of(values, product_inputs(len(model.layers)), settings["range"])
-    if table is None:
-        every = np.arange(len(model.words))
-        table = WordTable.of(model.words, every, every[:0], every)
-    way = Way(settings["kind"], bool(settings["by_column"]), settings["bits"], ranges)
+    inputs = product_inputs(len(model.layers))
+    evened = evening(values, inputs, product_weights(model)) if settings["evened"] else {}
+    ranges = ranges_of(values, inputs, settings["range"], evened) if settings["kind"] == "static" else {}
+    way = Way(settings["kind"], bool(settings["by_column"]), settings["bits"], ranges, evened)
     graph = int8_graph(model, table, way)
     return made(graph, parent, arrays.n_parameters, bench, alone=way.alone)

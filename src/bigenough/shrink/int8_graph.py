@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from bigenough.models.bert import BertModel, Layer
 from bigenough.models.graph import FUSED, EncoderGraph
-from bigenough.models.word_table import BLOCK, WordTable
+from bigenough.models.word_table import WordTable
 
 __all__ = ["Way", "int8_graph", "whole_numbers"]
 
 Array = NDArray[np.float32]
 Kind = Literal["dynamic", "static", "blocks"]
+
+BLOCK = 64
+"""Weights of a column that share a scale: at 128 onnxruntime's results differ between one row and several."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,19 @@ class Way:
     Attributes:
         kind: ``dynamic`` measures the range of the values in each product while it runs, over all rows of a batch, so
             that texts must be run alone; ``static`` has ranges that were measured before; ``blocks`` measures each row
-            of values by itself and gives each 32 weights of a column a scale.
+            of values by itself and gives each 64 weights of a column a scale.
         by_column: dynamic and static: a scale for each column of a weight matrix, or one for all of it.
         bits: of the weights; 4 for blocks only, 7 for the others only.
         ranges: static: the least and the largest value of what goes into a product, by its name.
+        evened: dynamic and static: (in,) what a product's values are divided by and the rows of its weights multiplied
+            with, by its name; a product that is not there is left as it is.
     """
 
     kind: Kind
     by_column: bool = True
     bits: Literal[4, 7, 8] = 8
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    evened: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def alone(self) -> bool:
@@ -91,6 +97,10 @@ class _Int8Graph(EncoderGraph):
     def product(self, value: str, weight: Array, weight_name: str, name: str) -> str:
         if self.way.kind == "blocks":
             return self._blocks(value, weight, weight_name, name)
+        if name in self.way.evened:
+            evened = self.way.evened[name]
+            weight = weight * evened[:, None]
+            value = self.node("Mul", [value, self.array(f"{name}.evened_by", 1 / evened)], f"{name}.evened")
         codes, scale = whole_numbers(weight, by_column=self.way.by_column, most=2 ** (self.way.bits - 1) - 1)
         arrays = [self.array(weight_name, codes), self.array(f"{weight_name}.scale", scale)]
         if self.way.kind == "dynamic":

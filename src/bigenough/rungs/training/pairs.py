@@ -35,7 +35,7 @@ class Contrast:
     steps: int = 20
     rows: int = 64
     per_class: int = 4
-    learning_rate: float = 5e-5
+    learning_rate: float = 1e-4
     temperature: float = 0.1
     dropout: float = 0.1
     weight_decay: float = 0.01

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The few-label rung: an encoder tuned by contrast on a few labels a class, and logistic regression on its vectors.
+
+SetFit's recipe (Tunstall et al. 2022) with the pairs of a step taken all at once. It decides the number of steps and
+rows from the numbers of labels and classes, never from a data set's name, and whether tuning was worth it from select.
+Where the classes have names that mean something, each is one more text of its class.
+torch is imported only while something is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from bigenough.errors import MissingExtra
+from bigenough.models import DEFAULT_ENCODER, resolve
+from bigenough.models.bert import BertModel, UnsupportedModel, read_bert
+from bigenough.rungs.class_texts import TEMPLATES, class_texts, names_say_nothing
+from bigenough.rungs.dense import first_head, fit_head
+from bigenough.rungs.frozen import shared_encoder
+from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
+from bigenough.rungs.predictors.head import DenseHead
+from bigenough.rungs.protocol import Predictor, Settings, Trial, Watched, Workbench
+from bigenough.rungs.training.body import check_tokenizer
+from bigenough.rungs.training.pairs import Contrast
+from bigenough.rungs.training.product import predictor_of
+from bigenough.rungs.training.recipe import Recipe, Trained
+from bigenough.task import Examples
+
+__all__ = ["FewRung"]
+
+FEWEST, MOST = 2, 64
+"""Labels a class for which this is the rung; with more, tuning with a head learns more in the same time."""
+NAMES = 2
+"""How many labelled texts the name of a class is worth to the head: on held-out rows of six tasks, at eight labels a
+class, two gained 0.3 to 4 points of accuracy on every one; more gained on some and lost on others."""
+
+
+class _Fit(NamedTuple):
+    predictor: EncoderPredictor
+    settings: Settings
+    record: Mapping[str, Any]
+
+
+class FewRung:
+    """A contrastively tuned encoder; ``encoder`` is a name or folder that ``models.resolve`` understands."""
+
+    name = "few"
+    version = 1
+    summary = "sentence encoder, tuned by contrast on few labels, with logistic regression"
+    place = 41
+    requires = ("torch", "transformers")
+    extra = "tune"
+    costly = True
+
+    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
+        self.encoder = encoder
+
+    def weights(self, bench: Workbench) -> Mapping[str, str]:
+        """The encoder's weights."""
+        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
+
+    def unsuited(self, examples: Examples, n_classes: int) -> str | None:
+        """Whether there are too few or too many labels a class, on average."""
+        labels = len(examples) / max(1, n_classes)
+        if FEWEST <= labels <= MOST:
+            return None
+        return f"it is made for {FEWEST} to {MOST} labels a class, and there are {labels:.3g} on average"
+
+    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
+        """Steps and rows by the numbers of labels and classes, and the head that suits so many classes.
+
+        ``names`` is how often the name or description of a class is added to its texts for the head; the encoder meets
+        it once. Names that are missing or say nothing are not added.
+        """
+        return {**_first(len(examples)).as_json(), **first_head(n_classes), "names": NAMES}
+
+    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
+        """Learning rate, temperature, steps, the head's penalty, the use of names and the order of the rows."""
+        first = _first(len(examples))
+        chosen = replace(
+            first,
+            learning_rate=trial.suggest_float("learning_rate", 3e-5, 3e-4, log=True),
+            temperature=trial.suggest_categorical("temperature", [0.05, 0.1, 0.3]),
+            steps=trial.suggest_categorical("steps", [max(1, first.steps // 2), first.steps, 2 * first.steps]),
+            seed_offset=trial.suggest_int("seed_offset", 0, 2),
+        )
+        head = {**first_head(n_classes), "C": trial.suggest_float("C", 0.1, 100.0, log=True)}
+        return {**chosen.as_json(), **head, "names": trial.suggest_categorical("names", [0, NAMES, 3 * NAMES])}
+
+    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
+        """Tune for as many steps as the settings say, then fit the head; with 0 steps the encoder stays frozen."""
+        return self._fitted(examples, n_classes, settings, bench).predictor
+
+    def fit_watching(
+        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
+    ) -> Watched:
+        """Tune, and keep the frozen encoder instead if it is surely better on ``watch``.
+
+        Surely means by more than one standard error of the difference, from the rows on which only one is right: the
+        few rows there are seldom tell the two apart, and on most tasks tuning helps.
+        """
+        tuned = self._fitted(examples, n_classes, settings, bench)
+        frozen = self._fitted(examples, n_classes, {**settings, "steps": 0}, bench)
+        right = [_right(fit.predictor, watch) for fit in (tuned, frozen)]
+        tuned_score, frozen_score = (float(hits.mean()) if len(hits) else 0.0 for hits in right)
+        error = float(np.sqrt((right[0] != right[1]).sum())) / max(1, len(watch))
+        kept = int(frozen_score - tuned_score > error)
+        variants = [
+            {"settings": {"steps": fit.settings["steps"]}, "score": score}
+            for fit, score in ((tuned, tuned_score), (frozen, frozen_score))
+        ]
+        chosen = (tuned, frozen)[kept]
+        return Watched(chosen.predictor, chosen.settings, {**tuned.record, "variants": variants, "kept": kept})
+
+    def _fitted(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> _Fit:
+        recipe, names = Contrast.of(settings), int(settings["names"])
+        with_names = _with_names(examples, n_classes, bench)
+        if recipe.steps == 0 or len(np.unique(examples.labels)) < 2:
+            prepared, encoder = shared_encoder(self.encoder, bench)
+            head = _head(encoder, examples, with_names, names, n_classes, settings)
+            frozen = EncoderPredictor(encoder, head, prepared.model, prepared.n_parameters)
+            return _Fit(frozen, {**settings, "steps": 0}, {})
+        tune = _contrasted()
+        tokenizer, body = self._start(bench)
+        met = _joined(examples, with_names, min(names, 1))
+        tuned = tune(body, tokenizer, met.texts, met.labels, recipe, bench)
+        predictor = _exported(tuned.body, tokenizer, n_classes, bench)
+        head = _head(predictor.encoder, examples, with_names, names, n_classes, settings)
+        done = {**settings, **tuned.recipe.as_json()}
+        return _Fit(replace(predictor, head=head), done, tuned.record)
+
+    def _start(self, bench: Workbench) -> tuple[Tokenizer, BertModel]:
+        """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""
+        folder = resolve(self.encoder, cache=bench.cache, offline=bench.offline).folder
+        body = read_bert(folder)
+        path = folder / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises bare Exceptions
+            raise UnsupportedModel(f"{path} is not a tokenizer that can be read: {error}") from error
+        check_tokenizer(tokenizer, body, str(folder))
+        return tokenizer, body
+
+
+def _first(rows: int) -> Contrast:
+    """Ten times over all rows, in 10 steps at least and in 20 where there are rows for them.
+
+    >>> _first(16).steps, _first(32).steps, _first(616).steps
+    (10, 20, 96)
+    """
+    recipe = Contrast()
+    at_least = np.clip(round(20 * rows / 32), 10, 20)
+    return replace(recipe, steps=int(min(200, max(at_least, round(10 * rows / recipe.rows)))))
+
+
+class _Labelled(NamedTuple):
+    texts: list[str]
+    labels: NDArray[np.int64]
+
+
+def _with_names(examples: Examples, n_classes: int, bench: Workbench) -> _Labelled:
+    """The name or description of every class that has rows; none if the names are not known or say nothing."""
+    names, told = bench.class_names, bench.descriptions
+    codes = np.unique(examples.labels)
+    if len(names) != n_classes or (names_say_nothing(names) and not told):
+        return _Labelled([], codes[:0])
+    texts = class_texts(names, told, TEMPLATES["name"])
+    return _Labelled([texts[code][0] for code in codes], codes)
+
+
+def _joined(examples: Examples, names: _Labelled, times: int) -> _Labelled:
+    """The examples, and the names so many times."""
+    labels = np.concatenate([examples.labels, *[names.labels] * times])
+    return _Labelled([*examples.texts, *names.texts * times], labels)
+
+
+def _head(
+    encoder: SentenceEncoder, examples: Examples, names: _Labelled, times: int, n_classes: int, settings: Settings
+) -> DenseHead:
+    texts, labels = _joined(examples, names, times)
+    return fit_head(encoder.embed(texts), labels, n_classes, settings)
+
+
+def _exported(body: BertModel, tokenizer: Tokenizer, n_classes: int, bench: Workbench) -> EncoderPredictor:
+    """The encoder in onnxruntime, with a head that knows nothing yet."""
+    weight, bias = np.zeros((body.config.width, n_classes), np.float32), np.zeros(n_classes)
+    return predictor_of(Trained(body, weight, bias, Recipe(), {}), tokenizer, bench)
+
+
+def _right(predictor: Predictor, watch: Examples) -> NDArray[np.bool_]:
+    hits: NDArray[np.bool_] = predictor.predict_proba(watch.texts).argmax(axis=1) == watch.labels
+    return hits
+
+
+def _contrasted() -> Any:
+    try:
+        from bigenough.rungs.training.contrastive import contrasted
+    except ImportError as error:
+        raise MissingExtra("The rung 'few'", str(error.name), "pip install 'bigenough[tune]'") from error
+    return contrasted

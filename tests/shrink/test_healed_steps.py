@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fewer layers, neurons and heads: what is cut, how it heals, and when it is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from shrink.tiny_parent import tiny_parent, topic_examples
+
+from bigenough.errors import RungFailed
+from bigenough.models.graph_reading import read_graph
+from bigenough.shrink.encoders import arrays_of
+from bigenough.shrink.healing import best_healing, healed
+from bigenough.shrink.layers import LayersRung, kept_layers
+from bigenough.shrink.structure import StructureRung, narrowed, refitted
+
+FIT, WATCH = topic_examples(120, 0), topic_examples(60, 1)
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    return tiny_parent(tmp_path_factory.mktemp("healed"))
+
+
+def by_the_head(rung):
+    return {**rung.first_settings(FIT, 4), "healing": "head"}
+
+
+@pytest.mark.parametrize(("step", "tried"), [(LayersRung, 1), (StructureRung, 3)])
+def test_the_smallest_that_loses_little_is_kept(parent, step, tried):
+    rung = step(parent, allowed_flips=0.5)
+    watched = rung.fit_watching(FIT, 4, by_the_head(rung), parent.bench, WATCH)
+    variants, kept = watched.record["variants"], watched.record["kept"]
+    assert len(variants) == tried
+    usable = [one["size_bytes"] for one in variants if one["refused"] is None]
+    assert variants[kept]["size_bytes"] == min(usable) < watched.record["parent_bytes"]
+    assert variants[kept]["latency_ratio"] > 0
+    again = rung.fit(FIT, 4, watched.settings, parent.bench)
+    np.testing.assert_allclose(
+        again.predict_proba(WATCH.texts), watched.predictor.predict_proba(WATCH.texts), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("step", [LayersRung, StructureRung])
+def test_lost_accuracy_refuses(parent, step):
+    rung = step(parent, allowed_flips=-2.0)
+    with pytest.raises(RungFailed, match="accuracy on the watched rows falls by"):
+        rung.fit_watching(FIT, 4, by_the_head(rung), parent.bench, WATCH)
+
+
+def test_what_is_left_of_the_layers(parent):
+    rung = LayersRung(parent)
+    predictor = rung.fit(FIT, 4, {"layers": [1], "healing": "head"}, parent.bench)
+    whole, left = arrays_of(parent.of(FIT)).model, read_graph(predictor.model).model
+    np.testing.assert_array_equal(left.layers[0].widen, whole.layers[1].widen)
+    with pytest.raises(RungFailed, match="single layer"):
+        rung.cut(read_graph(predictor.model), predictor, {"layers": [-1]}, FIT, parent.bench)
+    assert kept_layers(1) == []
+
+
+def test_a_single_layer_has_nothing_to_drop(parent):
+    class OneLayer(LayersRung):
+        def attempts(self, arrays):
+            return super().attempts(arrays._replace(model=replace(arrays.model, layers=arrays.model.layers[:1])))
+
+    with pytest.raises(RungFailed, match="nothing that could be cut"):
+        OneLayer(parent).fit_watching(FIT, 4, {"layers": [-1], "healing": "head"}, parent.bench, WATCH)
+
+
+def test_least_squares_makes_up_for_what_is_cut(parent):
+    """Neurons that others can stand in for are not missed: the outputs move less than without the second fit."""
+    rng = np.random.default_rng(0)
+    half = rng.standard_normal((400, 16)).astype(np.float32)
+    values = np.hstack([half, half @ rng.standard_normal((16, 16)).astype(np.float32)])
+    weight, bias = rng.standard_normal((32, 8)).astype(np.float32), rng.standard_normal(8).astype(np.float32)
+    kept = np.arange(16)
+    new, shift = refitted(values, kept, weight, bias)
+    expected = values @ weight + bias
+    healed_off = np.abs(values[:, kept] @ new + shift - expected).mean()
+    assert healed_off < 0.05 * np.abs(values[:, kept] @ weight[kept] + bias - expected).mean()
+
+
+def test_at_least_one_head_and_neuron_stay(parent):
+    model = arrays_of(parent.of(FIT)).model
+    rng = np.random.default_rng(0)
+    said = rng.standard_normal((20, 32)).astype(np.float32), rng.standard_normal((20, 64)).astype(np.float32)
+    least = narrowed(model.layers[0], *said, head_size=8, heads=1.0, neurons=1.0)
+    assert least.qkv.shape == (32, 24)
+    assert least.attended.shape == (8, 32)
+    assert least.widen.shape == (32, 1)
+
+
+@pytest.mark.slow
+def test_it_trains_where_torch_is(parent):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    assert best_healing() == "train"
+    assert LayersRung(parent).costly
+    whole = parent.of(FIT)
+    arrays = arrays_of(whole)
+    model = arrays.model
+    less = arrays._replace(model=replace(model, layers=model.layers[:1], config=replace(model.config, layers=1)))
+    trained = healed(less, whole, FIT, "train", parent.bench)
+    head_only = healed(less, whole, FIT, "head", parent.bench)
+    assert np.abs(trained.predict_proba(WATCH.texts) - head_only.predict_proba(WATCH.texts)).max() > 1e-3
+    assert np.mean(trained.predict_proba(WATCH.texts).argmax(axis=1) == WATCH.labels) > 0.6
+    assert not read_graph(trained.model).model.config.normalise

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""8 bits: near the parent, never dependent on neighbours, refused with reasons when bad."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from shrink.tiny_parent import tiny_parent, topic_examples
+
+from bigenough.errors import RungFailed
+from bigenough.models.encoder import Encoder
+from bigenough.models.graph import encoder_graph
+from bigenough.rungs.predictors import load_predictor
+from bigenough.shrink.encoders import arrays_of, processor_features
+from bigenough.shrink.flips import Variant
+from bigenough.shrink.int8 import Int8Rung, fastest
+from bigenough.shrink.int8_graph import Way, int8_graph, whole_numbers
+from bigenough.shrink.ranges import RANGES, evening, inner_values, product_inputs, product_weights, ranges_of
+
+FIT, WATCH = topic_examples(120, 0), topic_examples(60, 1)
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    return tiny_parent(tmp_path_factory.mktemp("int8"))
+
+
+@pytest.fixture(scope="module")
+def arrays_and_predictor(parent):
+    predictor = parent.of(FIT)
+    return arrays_of(predictor), predictor
+
+
+def encoder_of(graph, predictor, *, alone=False):
+    return Encoder(graph, predictor.encoder.tokenizer, max_length=40, threads=2, alone=alone)
+
+
+def ways(arrays, predictor):
+    inputs = product_inputs(len(arrays.model.layers))
+    values = inner_values(arrays.model, predictor.encoder.tokenizer, FIT.texts, sorted(set(inputs.values())), threads=1)
+    yield from (Way("dynamic", by_column=columns) for columns in (True, False))
+    yield Way("dynamic", bits=7)
+    yield from (Way("static", ranges=ranges_of(values, inputs, how)) for how in RANGES)
+    evened = evening(values, inputs, product_weights(arrays.model))
+    yield Way("dynamic", evened=evened)
+    yield Way("static", ranges=ranges_of(values, inputs, "minmax", evened), evened=evened)
+    yield from (Way("blocks", bits=bits) for bits in (8, 4))
+
+
+def test_every_way_is_near_the_parent(arrays_and_predictor):
+    arrays, predictor = arrays_and_predictor
+    expected = predictor.encoder.embed(WATCH.texts)
+    for way in ways(arrays, predictor):
+        graph = int8_graph(*arrays, way)
+        found = encoder_of(graph, predictor, alone=way.alone).embed(WATCH.texts)
+        cosine = (found * expected).sum(axis=1)
+        assert cosine.min() > (0.9 if way.bits == 4 else 0.98), way
+        assert graph == int8_graph(*arrays, way)
+
+
+def test_rows_of_a_batch_share_a_dynamic_scale_so_they_run_alone(arrays_and_predictor):
+    """The trap: what a text gets would depend on the texts beside it."""
+    arrays, predictor = arrays_and_predictor
+    graph = int8_graph(*arrays, Way("dynamic"))
+    together = encoder_of(graph, predictor)
+    one_by_one = np.vstack([together.embed([text]) for text in WATCH.texts])
+    assert np.abs(together.embed(WATCH.texts) - one_by_one).max() > 1e-4
+    np.testing.assert_array_equal(encoder_of(graph, predictor, alone=True).embed(WATCH.texts), one_by_one)
+
+
+def test_other_ways_may_share_a_batch(arrays_and_predictor):
+    arrays, predictor = arrays_and_predictor
+    for way in ways(arrays, predictor):
+        if not way.alone:
+            encoder = encoder_of(int8_graph(*arrays, way), predictor)
+            alone = np.vstack([encoder.embed([text]) for text in WATCH.texts])
+            np.testing.assert_allclose(encoder.embed(WATCH.texts), alone, atol=1e-6)
+
+
+def test_columns_made_alike_lose_less(arrays_and_predictor):
+    """One column of values a hundred times the others: evened, the others keep their steps."""
+    arrays, predictor = arrays_and_predictor
+    layers = []
+    for layer in arrays.model.layers:
+        scale, shift = layer.norm[0].copy(), layer.norm[1].copy()
+        scale[3], shift[5] = 40 * scale[3], 30.0
+        layers.append(replace(layer, norm=(scale, shift)))
+    wild = arrays._replace(model=replace(arrays.model, layers=tuple(layers)))
+    expected = encoder_of(encoder_graph(*wild), predictor).embed(WATCH.texts)
+    inputs = product_inputs(len(layers))
+    names = sorted(set(inputs.values()))
+    values = inner_values(wild.model, predictor.encoder.tokenizer, FIT.texts, names, threads=1)
+    evened = evening(values, inputs, product_weights(wild.model))
+    off = [
+        np.abs(encoder_of(int8_graph(*wild, way), predictor, alone=True).embed(WATCH.texts) - expected).mean()
+        for way in (Way("dynamic"), Way("dynamic", evened=evened))
+    ]
+    assert off[1] < 0.7 * off[0]
+
+
+def test_the_best_variant_is_kept_and_the_others_are_told_of(parent, tmp_path):
+    rung = Int8Rung(parent, allowed_flips=0.2)
+    watched = rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, WATCH)
+    variants, kept = watched.record["variants"], watched.record["kept"]
+    assert {one["settings"]["kind"] for one in variants} == {"dynamic", "static", "blocks"}
+    assert watched.settings == variants[kept]["settings"]
+    assert variants[kept]["refused"] is None
+    assert all((one["latency_ratio"] is None) == (one["refused"] is not None) for one in variants)
+    again = rung.fit(FIT, 4, watched.settings, parent.bench)
+    np.testing.assert_allclose(
+        again.predict_proba(WATCH.texts), watched.predictor.predict_proba(WATCH.texts), atol=1e-6
+    )
+    watched.predictor.save(tmp_path)
+    loaded = load_predictor(tmp_path, threads=1)
+    assert loaded.encoder.alone == watched.record["rows_alone"] == (watched.settings["kind"] == "dynamic")
+
+
+def test_when_all_go_bad_it_says_why(parent):
+    rung = Int8Rung(parent, allowed_flips=-1.0)
+    with pytest.raises(
+        RungFailed, match=r"dynamic 8 bits, evened: .* of the labels change.*static 8 bits, minmax ranges, "
+    ):
+        rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, WATCH)
+
+
+def variant(flips, ratio, size=10, refused=None):
+    return Variant({}, flips, 0.1, 0.9, 0.9, size, ratio, refused)
+
+
+def test_the_rule():
+    assert fastest([variant(0.0, 1.0), variant(0.01, 0.4)]) == 1
+    assert fastest([variant(0.0, 0.43), variant(0.01, 0.4)]) == 0
+    assert fastest([variant(0.01, 0.4, 11), variant(0.01, 0.4, 10)]) == 1
+    assert fastest([variant(0.0, None, refused="bad"), variant(0.01, 0.9)]) == 1
+
+
+@given(arrays(np.float32, (5, 4), elements=st.floats(-1000, 1000, width=32)), st.booleans(), st.sampled_from([127, 63]))
+def test_whole_numbers_are_within_half_a_step(weight, by_column, most):
+    codes, scale = whole_numbers(weight, by_column=by_column, most=most)
+    assert np.abs(codes.astype(int)).max() <= most
+    assert (np.abs(codes * scale - weight) <= np.maximum(scale, 1e-12) * 0.5001 + 1e-6).all()
+
+
+@pytest.mark.parametrize("how", RANGES)
+def test_ranges_hold_zero(how):
+    values = {"a": np.linspace(2, 3, 1000, dtype=np.float32), "b": np.linspace(-3, -2, 1000, dtype=np.float32)}
+    found = ranges_of(values, {"up": "a", "down": "b"}, how)
+    assert found["up"][0] == 0.0 < found["up"][1] <= 3
+    assert -3 <= found["down"][0] < 0.0 == found["down"][1]
+
+
+def test_processor_features_are_read(tmp_path):
+    told = tmp_path / "cpuinfo"
+    told.write_text("processor : 0\nflags\t\t: fpu avx2 sse2 avx512_vnni\n\nprocessor : 1\nflags : fpu\n")
+    assert processor_features(told) == ["avx2", "avx512_vnni"]
+    assert processor_features(tmp_path / "absent") == []
