@@ -24,10 +24,11 @@ from bigenough.study import Study
 from bigenough.verification import verify
 
 FAST = {"label": "chapter", "text": "term", "trials": 1}
+CORE = ("majority", "linear", "static", "frozen")
 
 
 def fit_small(data, out: Path, **options) -> Study:
-    return bigenough.fit(data, out=out, **{**FAST, "rungs": ("majority", "linear"), **options})
+    return bigenough.fit(data, out=out, **{**FAST, "rungs": ("majority", "linear"), "shrink": "none", **options})
 
 
 def test_all_rungs_are_raced_and_judged(study: Study):
@@ -126,7 +127,7 @@ def test_what_a_kill_left_between_two_names_is_put_back(diagnoses: pl.DataFrame,
 
 
 def test_climbing_stops_at_the_first_rung_over_the_bar(diagnoses: pl.DataFrame, tmp_path: Path):
-    study = fit_small(diagnoses, tmp_path / "study", search="up", bar=0.5, rungs=None)
+    study = fit_small(diagnoses, tmp_path / "study", search="up", bar=0.5, rungs=CORE)
     assert study.verdict.answer == "proved"
     assert study.verdict.winner == "linear"
     assert set(study.candidates) == {"majority", "linear"}
@@ -134,7 +135,7 @@ def test_climbing_stops_at_the_first_rung_over_the_bar(diagnoses: pl.DataFrame, 
 
 
 def test_climbing_towards_a_rung_never_tests_a_larger_one(diagnoses: pl.DataFrame, tmp_path: Path):
-    study = fit_small(diagnoses, tmp_path / "study", search="up", against="linear", rungs=None)
+    study = fit_small(diagnoses, tmp_path / "study", search="up", against="linear", rungs=CORE)
     assert [each.candidate for each in study.verdict.comparisons] == ["majority"]
     assert study.verdict.winner == "linear"
     assert {each.candidate for each in study.verdict.left_out} == {"static", "frozen"}

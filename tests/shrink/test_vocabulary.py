@@ -95,6 +95,11 @@ def variant(flips, size, refused=None, difference=0.1):
 def test_the_smallest_that_changes_next_to_nothing_is_kept():
     assert smallest_faithful("x", [variant(0.01, 1), variant(0.002, 2), variant(0.0, 3)], 1000) == 1
     assert smallest_faithful("x", [variant(0.01, 1), variant(0.006, 2, difference=0.05), variant(0.005, 3)], 1000) == 1
-    assert smallest_faithful("x", [variant(0.002, 1), variant(0.0, 2, difference=0.2), variant(0.0, 3)], 100) == 2
+    assert (
+        smallest_faithful(
+            "x", [variant(0.0, 1, difference=0.2), variant(0.002, 2), variant(0.0, 3, difference=0.15)], 100
+        )
+        == 1
+    )
     with pytest.raises(RungFailed, match=r"x: all 1 sizes are refused. The largest: bad"):
         smallest_faithful("x", [variant(0.5, 1, "bad")], 1000)

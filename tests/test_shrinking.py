@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A study that makes its best candidate smaller: the product is judged like any other, and says what it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import bigenough
+from bigenough.errors import BadOption, InputError
+from bigenough.storage import read_json
+from bigenough.verification import verify
+
+FAST = {"label": "chapter", "text": "term", "trials": 1, "rungs": ("majority", "linear")}
+
+
+def test_the_smaller_model_is_judged_from_its_own_files(diagnoses: pl.DataFrame, tmp_path: Path):
+    study = bigenough.fit(diagnoses, out=tmp_path / "study", **FAST)
+    assert set(study.candidates) == {"majority", "linear", "linear-few-features"}
+    whole, small = study.candidates["linear"], study.candidates["linear-few-features"]
+    assert small.record["made_from"] == whole.folder.name
+    assert small.size_bytes < whole.size_bytes / 3
+    assert small.record["record"]["variants"][small.record["record"]["kept"]]["refused"] is None
+    assert small.has("certify.npz")
+    assert all(check.agree for check in verify(study.path))
+    assert "Smaller still" in study.report.read_text()
+    again = bigenough.fit(diagnoses, out=tmp_path / "study", **FAST)
+    assert again.verdict == study.verdict
+
+
+def test_one_budget_serves_all_rungs(diagnoses: pl.DataFrame, tmp_path: Path):
+    study = bigenough.fit(diagnoses, out=tmp_path / "study", budget_minutes=0.5, shrink="none", **FAST)
+    searched = read_json(study.path / "search.json")
+    assert searched["seconds"]["fits"] + searched["seconds"]["held for refits"] <= 30
+    assert set(searched["rungs"]) == {"majority", "linear"}
+    assert set(study.candidates) == {"majority", "linear"}
+
+
+def test_what_makes_no_sense_is_refused_before_any_work(diagnoses: pl.DataFrame, tmp_path: Path):
+    with pytest.raises(BadOption, match="shrink must be one of"):
+        bigenough.fit(diagnoses, out=tmp_path / "study", **{**FAST, "shrink": "most"})
+    with pytest.raises(BadOption, match="budget"):
+        bigenough.fit(diagnoses, out=tmp_path / "study", budget_minutes=0, **FAST)
+    with pytest.raises(InputError, match="no row has as its label"):
+        bigenough.fit(diagnoses, out=tmp_path / "study", descriptions={"no such chapter": "x"}, **FAST)
+    assert not (tmp_path / "study").exists()
