@@ -30,6 +30,15 @@ def test_the_smaller_model_is_judged_from_its_own_files(diagnoses: pl.DataFrame,
     assert again.verdict == study.verdict
 
 
+def test_a_product_is_tempered_once(diagnoses: pl.DataFrame, tmp_path: Path):
+    """Its parent's temperature must not stay in it: tempered probabilities would be tempered again."""
+    study = bigenough.fit(diagnoses, out=tmp_path / "study", **FAST)
+    whole, small = study.candidates["linear"], study.candidates["linear-few-features"]
+    assert whole.record["temperature"] != 1
+    for each in (whole, small):
+        assert each.predictor(1).temperature == pytest.approx(each.record["temperature"])
+
+
 def test_one_budget_serves_all_rungs(diagnoses: pl.DataFrame, tmp_path: Path):
     study = bigenough.fit(diagnoses, out=tmp_path / "study", budget_minutes=0.5, shrink="none", **FAST)
     searched = read_json(study.path / "search.json")

@@ -67,7 +67,10 @@ def steps(
 
 
 def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> Parent:
-    """The two models of a candidate; the one of fit alone is fitted again where it was not kept."""
+    """The two models of a candidate; the one of fit alone is fitted again where it was not kept.
+
+    Both without the candidate's temperature: what is made of them gets one of its own.
+    """
 
     @cache
     def on_fit() -> Predictor:
@@ -78,7 +81,7 @@ def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> P
 
     @cache
     def final() -> Predictor:
-        return candidate.predictor(bench.threads)
+        return candidate.predictor(bench.threads).with_temperature(1 / candidate.record["temperature"])
 
     kind = str(read_facts(candidate.model)["kind"])
     return Parent(candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final)

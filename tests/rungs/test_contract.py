@@ -12,7 +12,6 @@ from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.registry import find_rungs
 from bigenough.task import Examples
 
-
 # "label-names" reads the names of the classes, which these cases change: it has its cases in test_label_names.
 RUNGS = [rung for rung in find_rungs(report=lambda message: None) if rung.name != "label-names"]
 

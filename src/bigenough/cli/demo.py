@@ -13,7 +13,7 @@ from bigenough.errors import MissingExtra
 __all__ = ["demo_command", "diagnosis_terms"]
 
 RUNGS = ("majority", "linear", "static", "frozen")
-"""What the core install brings; tuning an encoder would take longer than a demo may."""
+"""What the core install brings; tuning an encoder, or making the best smaller, would take longer than a demo may."""
 CHAPTER_LEFT_OUT = "22"
 
 
@@ -52,5 +52,6 @@ def demo_command(
 
     options = {
         "text": "term", "label": "chapter", "group": "category", "name": "icd-10-cm", "out": out, "rungs": RUNGS,
+        "shrink": "none",
     }  # fmt: skip
     raise typer.Exit(run_and_show(diagnosis_terms(), options, as_json=as_json))
