@@ -84,7 +84,9 @@ def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> P
         return candidate.predictor(bench.threads).with_temperature(1 / candidate.record["temperature"])
 
     kind = str(read_facts(candidate.model)["kind"])
-    return Parent(candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final)
+    return Parent(
+        candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final, weights=candidate.record["weights"]
+    )
 
 
 def _of_encoder(name: str, allowed_flips: float, *, all_: bool) -> Iterator[Step]:

@@ -8,7 +8,6 @@ import pytest
 from rungs.contract import Case, RungContract
 from shrink.tiny_parent import FittedParent, tiny_parent, topic_examples
 
-from bigenough.shrink import encoder_steps
 from bigenough.shrink.int8 import Int8Rung
 from bigenough.shrink.layers import LayersRung
 from bigenough.shrink.structure import StructureRung
@@ -67,16 +66,11 @@ class TestEverySteps(RungContract):
     test_single_rows = None
 
 
-def test_the_steps_in_order(tmp_path):
+def test_a_step_is_named_after_its_parent(tmp_path):
     parent = tiny_parent(tmp_path)
-    assert [step.name for step in encoder_steps(parent)] == [
-        "frozen-vocabulary",
-        "frozen-int8",
-        "frozen-layers",
-        "frozen-structure",
-    ]
-    quick = encoder_steps(parent, allowed_flips=0.2, healed=False)
-    assert [(step.step, step.allowed_flips) for step in quick] == [("vocabulary", 0.2), ("int8", 0.2)]
+    made = [step(parent, allowed_flips=0.2) for step in (VocabularyRung, Int8Rung, LayersRung, StructureRung)]
+    assert [step.name for step in made] == ["frozen-vocabulary", "frozen-int8", "frozen-layers", "frozen-structure"]
+    assert {step.allowed_flips for step in made} == {0.2}
 
 
 @pytest.mark.parametrize("step", [Int8Rung, VocabularyRung, LayersRung, StructureRung])

@@ -19,7 +19,11 @@ from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.static import StaticRung
 from bigenough.shrink.distil import DistilledRung
 from bigenough.shrink.features import FeaturesRung
+from bigenough.shrink.int8 import Int8Rung
+from bigenough.shrink.layers import LayersRung
+from bigenough.shrink.structure import StructureRung
 from bigenough.shrink.tables import TablesRung
+from bigenough.shrink.vocabulary import VocabularyRung
 from bigenough.task import Examples
 
 __all__ = ["diagnoses", "fit_split", "select_split", "weights_cache"]
@@ -106,6 +110,13 @@ def test_a_linear_model_gets_several_times_smaller(bench, fit_split, select_spli
     assert kept["settings"]["kept"] < 1
     whole = parent.final().n_parameters * 4
     assert kept["size_bytes"] < whole / 3
+
+
+@pytest.mark.parametrize("step", [FeaturesRung, TablesRung, VocabularyRung, Int8Rung, LayersRung, StructureRung])
+def test_the_licence_of_the_weights_goes_along(step, bench):
+    facts = {"name": "all-MiniLM-L6-v2", "licence": "Apache-2.0"}
+    parent = Parent("frozen", "frozen-1", "encoder", 9, lambda: None, lambda: None, weights=facts)
+    assert step(parent).weights(bench) == facts
 
 
 def test_when_all_are_refused_it_says_why(bench, fit_split, select_split):

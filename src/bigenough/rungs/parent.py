@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from bigenough.rungs.protocol import Predictor
 from bigenough.task import Examples
@@ -25,6 +25,7 @@ class Parent:
         fit_rows: how many rows fit has.
         on_fit: loads, or fits again, the model of fit alone.
         final: loads the final model.
+        weights: the pre-trained weights that it stands on, with their licence; what is made of it stands on them too.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Parent:
     fit_rows: int
     on_fit: Callable[[], Predictor]
     final: Callable[[], Predictor]
+    weights: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     def of(self, examples: Examples) -> Predictor:
         """The model that saw these rows and no others: fit, or fit and select."""

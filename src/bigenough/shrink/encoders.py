@@ -6,7 +6,7 @@ It neither chooses nor judges: the steps do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +18,10 @@ from tokenizers import Tokenizer
 from bigenough.errors import RungFailed
 from bigenough.models.encoder import Encoder
 from bigenough.models.graph_reading import EncoderArrays, read_graph
-from bigenough.rungs.parent import Parent
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Workbench
+from bigenough.shrink.step import ShrinkStep
 from bigenough.storage import write_bytes
 from bigenough.task import Examples
 
@@ -36,27 +36,8 @@ FEATURES = (
 """What a processor says of itself that decides how fast, and to which last digits, 8-bit products are computed."""
 
 
-class EncoderStep:
-    """The part of a rung that is the same for all steps on an encoder.
-
-    Args:
-        parent: a candidate whose predictor is an ``EncoderPredictor``.
-        allowed_flips: how much may change; each step says of what.
-    """
-
-    version = 1
-    curve = False
-    step = ""
-
-    def __init__(self, parent: Parent, allowed_flips: float = 0.015) -> None:
-        self.parent = parent
-        self.allowed_flips = allowed_flips
-        self.name = f"{parent.name}-{self.step}"
-        self.made_from = parent.folder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """None of its own: the parent's record names them."""
-        return {}
+class EncoderStep(ShrinkStep):
+    """A step on an encoder; the parent is a candidate whose predictor is an ``EncoderPredictor``."""
 
     def model_of(self, examples: Examples) -> EncoderPredictor:
         """The parent that saw these rows, at temperature 1: what is made of it gets a temperature of its own.

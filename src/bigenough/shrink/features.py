@@ -8,7 +8,6 @@ changing labels; whether the model is good enough is the verdict's affair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 from bigenough.errors import RungFailed
 from bigenough.models.packed_rows import PackedRows
-from bigenough.rungs.parent import Parent
 from bigenough.rungs.predictors.linear import LinearPredictor
 from bigenough.rungs.predictors.tfidf import Vocabulary, short_prints, tfidf
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.shrink.flips import Variant, kept_variant, variants_record
+from bigenough.shrink.step import ShrinkStep
 from bigenough.shrink.variants import looked_at
 from bigenough.task import Examples
 
@@ -30,37 +29,16 @@ _KEPT = (1.0, 0.6, 0.4, 0.25, 0.15, 0.1, 0.06, 0.03)
 _BITS = (8, 4)
 
 
-class FeaturesRung:
-    """A linear model with the n-grams that matter.
+class FeaturesRung(ShrinkStep):
+    """A linear model with the n-grams that matter; ``allowed_flips`` is the largest share of labels that may change."""
 
-    Args:
-        parent: a candidate whose predictor is a ``LinearPredictor``.
-        allowed_flips: the largest share of labels that may change.
-    """
-
-    version = 1
+    step = "few-features"
     summary = "linear model with its telling n-grams only, coefficients in few bits"
     place = 9
-    curve = False
-
-    def __init__(self, parent: Parent, allowed_flips: float = 0.015) -> None:
-        self.parent = parent
-        self.allowed_flips = allowed_flips
-        self.name = f"{parent.name}-few-features"
-        self.made_from = parent.folder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """None: all it knows, it learned from the examples."""
-        return {}
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Every n-gram in eight bits; what select makes of it is kept in the settings."""
         return {"kept": 1.0, "bits": 8}
-
-    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
-        """Nothing to search: one fit tries all variants."""
-        only = self.first_settings(examples, n_classes)
-        return {name: trial.suggest_categorical(name, [value]) for name, value in only.items()}
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> LinearPredictor:
         """The parent that saw these rows, made small as the settings say. Raises ``RungFailed`` unless it is linear."""

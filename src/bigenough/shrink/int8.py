@@ -34,7 +34,7 @@ from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import EncoderArrays
 from bigenough.models.word_table import WordTable
 from bigenough.rungs.predictors.encoder import EncoderPredictor
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.shrink.encoders import EncoderStep, arrays_of, made, processor_features, row_seconds
 from bigenough.shrink.flips import Variant, compare, refusal, saved_bytes, variants_record
 from bigenough.shrink.int8_graph import Way, int8_graph
@@ -63,11 +63,6 @@ class Int8Rung(EncoderStep):
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Dynamic, a scale a column, values evened: good where nobody looks; with select at hand, it decides."""
         return {**_DYNAMIC, "words": WORDS}
-
-    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
-        """Nothing to search: one fit tries all variants."""
-        first = self.first_settings(examples, n_classes)
-        return {name: trial.suggest_categorical(name, [value]) for name, value in first.items()}
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
         """The parent that saw these rows, in 8 bits as the settings say; ranges are measured on the examples."""

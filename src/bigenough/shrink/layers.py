@@ -11,6 +11,7 @@ gets wrong: one whose accuracy on the watched rows falls by more than allowed. T
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import EncoderArrays
 from bigenough.rungs.predictors.encoder import EncoderPredictor
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.shrink.encoders import EncoderStep, arrays_of, row_seconds
 from bigenough.shrink.flips import Comparison, Variant, compare, kept_variant, saved_bytes, variants_record
 from bigenough.shrink.healing import best_healing, healed
@@ -38,24 +39,15 @@ class HealedStep(EncoderStep):
         """With torch it trains, and takes minutes."""
         return best_healing() == "train"
 
-    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
-        """Nothing to search: one fit tries all variants."""
-        first = self.first_settings(examples, n_classes)
-        return {name: trial.suggest_categorical(name, [value]) for name, value in first.items()}
-
-    def first_settings(self, examples: Examples, n_classes: int) -> Settings:
-        """The mildest cut; with select at hand, it decides."""
-        raise NotImplementedError
-
+    @abstractmethod
     def attempts(self, arrays: EncoderArrays) -> Sequence[Mapping[str, Any]]:
         """The settings of all variants; one without ``healing`` has that of the first settings."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cut(
         self, arrays: EncoderArrays, parent: EncoderPredictor, settings: Settings, examples: Examples, bench: Workbench
     ) -> EncoderArrays:
         """What the settings leave of the arrays."""
-        raise NotImplementedError
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
         """The parent that saw these rows, cut as the settings say, and healed on them."""

@@ -7,7 +7,7 @@ variant is kept, the labels of rows that nobody has fitted on decide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +17,9 @@ from bigenough.errors import RungFailed
 from bigenough.models.encoder import tokenised
 from bigenough.models.packed_rows import PackedRows, PackedTable
 from bigenough.models.token_table import MAX_LENGTH, TokenTable
-from bigenough.rungs.parent import Parent
 from bigenough.rungs.predictors.static import StaticPredictor
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Watched, Workbench
+from bigenough.shrink.step import ShrinkStep
 from bigenough.shrink.variants import watched
 from bigenough.task import Examples
 
@@ -30,36 +30,16 @@ _DROPPED = (0.0, 0.5, 0.9)
 """Shares of the tokens that no training text holds, those that say least first."""
 
 
-class TablesRung:
-    """A static model in fewer bits.
+class TablesRung(ShrinkStep):
+    """A static model in fewer bits; ``allowed_flips`` is the largest share of labels that may change."""
 
-    Args:
-        parent: a candidate whose predictor is a ``StaticPredictor``.
-        allowed_flips: the largest share of labels that may change.
-    """
-
-    version = 1
+    step = "small-table"
     summary = "static token table in fewer bits, without the tokens that say least"
     place = 19
-    curve = False
-
-    def __init__(self, parent: Parent, allowed_flips: float = 0.015) -> None:
-        self.parent = parent
-        self.allowed_flips = allowed_flips
-        self.name = f"{parent.name}-small-table"
-        self.made_from = parent.folder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """None of its own: the parent's record names them."""
-        return {}
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Eight bits and every row; what select makes of it is kept in the settings."""
         return {"bits": 8, "dropped": 0.0}
-
-    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
-        """Nothing to search: one fit tries all variants."""
-        return {"bits": trial.suggest_categorical("bits", [8]), "dropped": trial.suggest_categorical("dropped", [0.0])}
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> StaticPredictor:
         """The parent that saw these rows, packed as the settings say. Raises ``RungFailed`` unless it is static."""

@@ -33,7 +33,7 @@ from bigenough.models.graph import encoder_graph
 from bigenough.models.graph_reading import EncoderArrays
 from bigenough.models.word_table import BLOCK, WordTable
 from bigenough.rungs.predictors.encoder import EncoderPredictor
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.shrink.encoders import EncoderStep, arrays_of, made
 from bigenough.shrink.flips import Variant, compare, refusal, saved_bytes, variants_record
 from bigenough.task import Examples
@@ -73,10 +73,6 @@ class VocabularyRung(EncoderStep):
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """The smallest size; with select at hand, it decides."""
         return {"share": SHARES[0]}
-
-    def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
-        """Nothing to search: one fit tries all sizes."""
-        return {"share": trial.suggest_categorical("share", [SHARES[0]])}
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
         """The parent that saw these rows, pruned to their words."""
