@@ -12,6 +12,11 @@ from bigenough.errors import BadOption
 from bigenough.quantity.range import exact
 
 RUNNER = CliRunner()
+CONFIG = {
+    "model_type": "llama", "num_hidden_layers": 30, "hidden_size": 576, "num_attention_heads": 9,
+    "num_key_value_heads": 3, "intermediate_size": 1536, "vocab_size": 49152, "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
+}  # fmt: skip
 
 
 def run(*words):
@@ -48,6 +53,31 @@ def test_a_price_given_is_the_price_used():
     assert "175,200 USD/year" in run("llama-3.1-70b", "--on", "2xh100-80gb", "--price", "10").output
 
 
+def _pool(plan, *labels):
+    lines = {line["label"]: line["figure"] for section in plan["sections"] for line in section["lines"]}
+    return [lines[label] for label in labels]
+
+
+def test_what_is_paid_for_is_the_pool_and_not_one_copy():
+    asked = ("llama-3.1-70b", "--context", "8k", "--json")
+    alone, many = (json.loads(run(*asked, *users).output) for users in ((), ("--users", "200")))
+    fewest, rent, bought = _pool(alone, "fewest devices", "rent, always on", "buy")
+    assert fewest.startswith("2 of")
+    devices, pool_rent, pool_bought = _pool(many, "devices", "rent, always on", "buy")
+    for end in ("value", "low", "high"):
+        shares = devices[end] / 2
+        assert shares >= 2
+        assert pool_rent[end] == pytest.approx(shares * rent["value"])
+        assert pool_bought[end] == pytest.approx(shares * bought["value"])
+
+
+def test_renting_pays_from_so_many_requests():
+    plan = json.loads(run("llama-3.1-70b", "--json").output)
+    rent, price, requests = _pool(plan, "rent, always on", "an endpoint, a million tokens out", "the same in requests")
+    each = price["value"] * (1000 + 300) / 1e6  # this endpoint asks the same for a token in and a token out
+    assert requests["value"] == pytest.approx(rent["value"] / each)
+
+
 def test_a_calibration_probes_a_shipped_model_or_says_that_none_was(monkeypatch, tmp_path):
     speed = exact(10, "GB/s", "bandwidth", "a test", provenance="measured")
     here = Calibration(((1e9, speed),), exact(0.1, "TFLOP/s", "peak", "a test"), speed, 1, 0.0)
@@ -72,9 +102,28 @@ def test_tiers_move_with_the_borders_given():
 
 
 def test_explanation_prints_formulas():
-    told = run("7b", "--on", "h100-80gb", "--explain")
-    assert "weights = parameters × bits per weight" in told.output
-    assert "arXiv:2309.06180" in told.output or "parameters" in told.output
+    told = run("llama-3.1-8b", "--on", "h100-80gb", "--users", "50", "--explain").output
+    assert "weights = parameters × bits per weight" in told
+    assert "arXiv:2309.06180" in told
+    for step in ("reading = bytes / bandwidth", "launching", "electricity of an hour = power × PUE × price", "PUE of"):
+        assert step in told
+    assert "published: given" not in told
+
+
+def test_explanation_derives_each_figure_once():
+    lines = [line.strip() for line in run("llama-3.1-8b", "--users", "50", "--explain").output.splitlines()]
+    derived = [line for line in lines if " = " in line and " per second of one user = " in line]
+    assert len([line for line in derived if not line.endswith("as above")]) == len(
+        {line for line in derived if not line.endswith("as above")}
+    )
+    assert any(line.endswith(", as above") for line in lines)
+
+
+def test_a_size_that_was_counted_is_not_called_published(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    told = run(str(tmp_path), "--on", "laptop", "--explain").output
+    assert "parameters = 1.35e+08 param (modelled: counted from config.json)" in told
+    assert "bandwidth of laptop 16GB" in told
 
 
 def test_training_plan():
@@ -129,6 +178,7 @@ def test_encoder_does_not_write():
         (("llama-3.1-8b", "--context", "500k"), "beyond"),
         (("7b", "--grid", "atlantis"), "atlantis"),
         (("--train", "7b"), "how many tokens"),
+        (("--train", "7b", "--tokens", "140", "--on", "64xh100"), "less than a page. Did you mean 140b"),
         (("--train", "7b", "--tokens", "1b", "--on", "laptop"), "accelerators"),
         (("--train", "dlrm-12t", "--tokens", "1t"), "6 N D does not describe"),
         (("7b", "--probe", "x.gguf"), "--calibrate"),

@@ -105,3 +105,21 @@ def test_explanation_names_formula_inputs_and_sources():
     assert "a recipe" in lines[2]
     assert held.quantity().provenance == "modelled"
     assert held.to_json()["formula"] == "parameters × bits"
+
+
+def test_explanation_derives_a_figure_once_and_calls_given_what_was_given():
+    count = exact(7e9, "param", "parameters", "given")
+    held = (count * exact(16, "bit/param", "bits", "bf16")).named("weights", "N × bits", "arithmetic", unit="GB")
+    again = (count * exact(16, "bit/param", "bits", "bf16")).named("weights", "N × bits", "arithmetic", unit="GB")
+    told: set[str] = set()
+    first, second = held.explain(told), again.explain(told)
+    assert len(first) == 3
+    assert second == [f"{first[0]}, as above"]
+    assert first[1].strip() == "parameters = 7e+09 param (given)"
+
+
+def test_steps_without_a_name_do_not_hide_what_they_rest_on():
+    reading = exact(2, "ms", "reading", "a model")
+    hidden = exact(8, "ms", "launching", "a model") * exact(0.25, "", "share", "a guess")
+    step = total(reading, hidden).named("step", "reading + launching", "sum")
+    assert [line.strip().split(" = ")[0] for line in step.explain()] == ["step", "reading", "launching", "share"]

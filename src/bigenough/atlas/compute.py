@@ -28,6 +28,7 @@ _SIX_ND = "C = 6 N D, N active: Kaplan et al. 2020, arXiv:2001.08361 section 2.1
 _NO_TOKENS = ("embedding table", "recommend", "conv", "cnn", "rl", "diffusion", "evoformer")
 
 
+_TWO = exact(2, "FLOP/param/token", "operations per parameter and token", "a product and a sum")
 _SIX = exact(
     6, "FLOP/param/token", "operations per parameter and token", "2 forward + 4 backward: arXiv:2001.08361 section 2.1"
 )
@@ -35,7 +36,7 @@ _EIGHT = exact(8, "FLOP/param/token", "the same with full recomputation", "2 mor
 
 
 def training_flops(
-    active: float,
+    active: Range | float,
     tokens: float,
     *,
     shape: Shape | None = None,
@@ -58,7 +59,7 @@ def training_flops(
         '3.15e+23'
     """
     refuse_other_than_tokens(architecture)
-    count = exact(positive("active parameters", active), "param", "active parameters N", "given")
+    count = _parameters(active)
     seen = exact(positive("tokens", tokens), "token", "tokens D", "given")
     six, eight = _SIX, _EIGHT
     model = (six * count * seen).to("EFLOP")
@@ -142,12 +143,16 @@ def delivered_flops(devices: float, seconds: float, flops_per_s: float) -> Range
     return exact(work, "FLOP", "delivered operations", "devices × time × rate", provenance="modelled").to("EFLOP")
 
 
-def inference_flops(active: float) -> Range:
+def inference_flops(active: Range | float) -> Range:
     """Operations for one token in use: 2 N."""
     source = "2 N for a forward pass: Kaplan et al. 2020, arXiv:2001.08361 section 2.1"
-    return exact(
-        2 * positive("active parameters", active), "FLOP/token", "operations per token", source, provenance="modelled"
-    )
+    return (_TWO * _parameters(active)).named("operations per token", "2 N", source, unit="FLOP/token")
+
+
+def _parameters(active: Range | float) -> Range:
+    if isinstance(active, Range):
+        return active
+    return exact(positive("active parameters", active), "param", "active parameters N", "given")
 
 
 def petaflop_days(flops: Range) -> float:

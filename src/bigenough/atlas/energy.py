@@ -164,7 +164,8 @@ def energy_per_token(
     rated = exact(positive("rated power", tdp_w), "W", "rated power of one device", "data sheet")
     step = size / (bandwidth * reached)
     source = "bytes / bandwidth × power × PUE / sequences: roofline, arXiv:2211.05102"
-    return (step * rated * share * _pue(pue) / together).named(
+    room = exact(_pue(pue), "", "PUE of the room", "a usual server room; ours", provenance="modelled")
+    return (step * rated * share * room / together).named(
         "energy of a token", "step × power × PUE / sequences", source, unit="J/token"
     )
 

@@ -16,6 +16,7 @@ from bigenough.atlas.memory import activations, framework, kv_cache, weights
 from bigenough.atlas.precision import Precision, precision
 from bigenough.atlas.shape import Shape
 from bigenough.errors import BadOption
+from bigenough.quantity.quantity import Provenance
 from bigenough.quantity.range import Range, exact, total
 
 __all__ = ["Box", "Fit", "devices_needed", "fit", "serving_memory"]
@@ -30,12 +31,14 @@ class Box:
         memory_gb: of one device, in 10^9 bytes.
         devices: how many; their memory is one pool, cut evenly.
         is_host: the devices are a computer's own memory, where an operating system lives too.
+        source: who says how much memory there is; ``detected`` when this machine was asked.
     """
 
     name: str
     memory_gb: float
     devices: int = 1
     is_host: bool = False
+    source: str = "given"
 
     def __post_init__(self) -> None:
         positive("memory_gb", self.memory_gb)
@@ -45,9 +48,10 @@ class Box:
     @property
     def room(self) -> Range:
         """Memory of all devices."""
-        each = exact(self.memory_gb, "GB/device", f"memory of {self.name}", "data sheet, or detected")
+        how: Provenance = "measured" if self.source == "detected" else "published"
+        each = exact(self.memory_gb, "GB/device", f"memory of {self.name}", self.source, provenance=how)
         return (each * exact(self.devices, "device", "devices", "given")).named(
-            "memory there is", "devices × memory", unit="GB"
+            "memory there is", "devices × memory", "arithmetic", unit="GB"
         )
 
 
@@ -90,7 +94,7 @@ class Fit:
 
 
 def serving_memory(
-    params: float,
+    params: Range | float,
     how: str | Precision,
     shape: Shape | None,
     *,
@@ -115,7 +119,8 @@ def serving_memory(
             "0.2 to 5 % of 16-bit weights for 2,048 tokens: the decoders of the "
             "atlas, grouped queries to one cache a head"
         )
-        low, mid, high = (2e-9 * params * share * scale for share in (0.002, 0.02, 0.05))
+        count = params.mid if isinstance(params, Range) else params
+        low, mid, high = (2e-9 * count * share * scale for share in (0.002, 0.02, 0.05))
         return held, Range(low, mid, high, "GB", name="cache and activations", source=source), runtime
     if shape.kind == "encoder":
         return held, activations(shape, context * sequences), runtime
@@ -134,15 +139,19 @@ def fit(parts: tuple[Range, ...], box: Box) -> Fit:
         room = (
             room
             * exact(
-                0.8, "", "share of a computer's memory left to a model", "a usual desktop at rest takes 2 to 4 of 16 GB"
+                0.8,
+                "",
+                "share of a computer's memory left to a model",
+                "a usual desktop at rest takes 2 to 4 of 16 GB; ours",
+                provenance="modelled",
             )
-        ).named("memory left to a model", "memory × share", unit="GB")
+        ).named("memory left to a model", "memory × share", "arithmetic", unit="GB")
     tight = need.low <= room.mid < need.high
     return Fit(need.mid <= room.mid, tight, need, room, box, parts)
 
 
 def devices_needed(
-    params: float,
+    params: Range | float,
     how: str | Precision,
     shape: Shape | None,
     memory_gb: float,

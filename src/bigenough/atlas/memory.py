@@ -120,8 +120,9 @@ def framework(devices: int = 1) -> Range:
         1.5,
         "GB",
         "runtime context and kernels",
-        "CUDA context + cuBLAS + PyTorch kernels, usual readings of nvidia-smi",
+        "CUDA context + cuBLAS + PyTorch kernels, usual readings of nvidia-smi; ours",
         mid=1.0,
+        provenance="modelled",
     )
     if devices == 1:
         return context
@@ -130,8 +131,9 @@ def framework(devices: int = 1) -> Range:
         1.0,
         "GB",
         "buffers between devices",
-        "NCCL buffers and uneven cuts of tensor parallelism, usual readings",
+        "NCCL buffers and uneven cuts of tensor parallelism, usual readings; ours",
         mid=0.75,
+        provenance="modelled",
     )
     return total(context, spread).named(
         "runtime on each device", "context + buffers between devices", "usual readings of nvidia-smi"
@@ -168,7 +170,7 @@ def sharded_state_bytes(stage: int, devices: int) -> Range:
 
 
 def training_memory(
-    params: float,
+    params: Range | float,
     method: Method = "full",
     *,
     shape: Shape | None = None,
@@ -184,13 +186,13 @@ def training_memory(
     4-bit NormalFloat. ``tokens``, the tokens of one micro-batch, adds the activations kept with recomputation: one
     hidden vector a layer and one block's inside (Korthikanti et al. 2022, section 5).
     """
-    count = exact(positive("params", params), "param", "parameters", "given")
+    count = params if isinstance(params, Range) else exact(positive("params", params), "param", "parameters", "given")
     if method == "full":
         per_parameter = sharded_state_bytes(zero, devices) if zero else state_bytes(states)
         held = (count * per_parameter).named("training states", "parameters × bytes per parameter", _ZERO, unit="GB")
     elif method in ("lora", "qlora"):
         base = weights(params, "nf4" if method == "qlora" else "bf16", shape)
-        held = total(base, _adapters(params, shape, rank)).named(
+        held = total(base, _adapters(count.mid, shape, rank)).named(
             f"{method} states", "frozen weights + adapters", "arXiv:2305.14314"
         )
     else:

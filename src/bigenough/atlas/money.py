@@ -13,7 +13,19 @@ from bigenough.atlas.checks import positive
 from bigenough.errors import BadOption
 from bigenough.quantity.range import Range, between, exact
 
-__all__ = ["api_cost", "break_even", "break_even_requests", "capital", "hourly", "owned_hour", "project", "rent"]
+__all__ = [
+    "Ownership",
+    "api_cost",
+    "api_request",
+    "break_even",
+    "break_even_requests",
+    "capital",
+    "hourly",
+    "owned_hour",
+    "project",
+    "rent",
+    "saved_by_owning",
+]
 
 _HOURS_A_YEAR = 8760.0
 
@@ -29,10 +41,10 @@ def rent(device_hours: Range | float, usd_per_hour: Range | float) -> Range:
     return (hours * price).named("rent", "device-hours × price", "arithmetic", unit="USD")
 
 
-def capital(devices: float, usd_each: float) -> Range:
+def capital(devices: Range | float, usd_each: Range | float) -> Range:
     """The purchase of some devices; not the cost of a run on them."""
-    many = exact(positive("devices", devices), "device", "devices", "given")
-    price = exact(positive("price", usd_each), "USD/device", "price of one", "given")
+    many = _as(devices, "device", "devices")
+    price = _as(usd_each, "USD/device", "price of one")
     return (many * price).named("purchase", "devices × price", "arithmetic", unit="USD")
 
 
@@ -79,24 +91,41 @@ class Ownership:
             raise BadOption(f"pue={self.pue!r}: a room cannot use less than the machines in it; expected 1 or more.")
 
 
-def owned_hour(usd_each: float, ownership: Ownership | None = None) -> Range:
+def owned_hour(usd_each: Range | float, ownership: Ownership | None = None) -> Range:
     """The cost of a useful hour of a device that is owned: write-off and upkeep over busy hours, plus electricity."""
     own = ownership or Ownership()
-    fixed = positive("price", usd_each) * (1 / own.years + own.extra) / (_HOURS_A_YEAR * own.busy)
-    power = own.watts / 1000 * own.pue * own.usd_per_kwh
-    source = (
-        f"write-off over {own.years:g} years and {own.extra:.0%} upkeep at {own.busy:.0%} "
-        f"busy, plus {own.watts:g} W × PUE {own.pue:g}"
+    price = _as(usd_each, "USD/device", "price of one")
+    told = f"write-off over {own.years:g} years, {own.extra:.0%} a year of upkeep, {own.busy:.0%} of hours busy"
+    share = (1 / own.years + own.extra) / (_HOURS_A_YEAR * own.busy)
+    spread = Range(
+        0.7 * share, share, 1.5 * share, "1/h", name="share of the price that a busy hour bears", source=told
     )
-    low, high = 0.7 * fixed + power, 1.5 * fixed + power
-    return Range(
-        low,
-        fixed + power,
-        high,
-        "USD/device/h",
-        name="cost of an owned hour",
-        formula="write-off + upkeep + electricity",
-        source=source,
+    return ((price * spread).to("USD/device/h") + _electricity(own)).named(
+        "cost of an owned hour", "price × share of a busy hour + electricity", told, unit="USD/device/h"
+    )
+
+
+def saved_by_owning(rented: Range, ownership: Ownership) -> Range:
+    """What a year saves of a device that is owned instead of rented, always on: rent less electricity."""
+    hours = exact(_HOURS_A_YEAR, "h/year", "hours of a year", "always on")
+    one = exact(1, "device", "", "one")
+    return ((rented - _electricity(ownership)) * hours * one).named(
+        "saved a year", "(rent − electricity) × hours", "arithmetic; no upkeep", unit="USD/year"
+    )
+
+
+def _electricity(own: Ownership) -> Range:
+    watts = exact(own.watts, "W/device", "power of one device", "data sheet: its limit")
+    room = exact(own.pue, "", "PUE of the room", "a usual server room; ours", provenance="modelled")
+    price = exact(
+        own.usd_per_kwh,
+        "USD/kWh",
+        "price of electricity",
+        "of firms, 0.08 to 0.25 by country; ours",
+        provenance="modelled",
+    )
+    return (watts * room * price).named(
+        "electricity of an hour", "power × PUE × price", "arithmetic", unit="USD/device/h"
     )
 
 
@@ -118,14 +147,29 @@ def api_cost(
     )
 
 
-def break_even(purchase_usd: float, saved_usd_per_year: float) -> Range:
+def api_request(prompt: int, answer: int, usd_per_million_in: float, usd_per_million_out: float, source: str) -> Range:
+    """The price of one request at an endpoint that charges by the token, in USD a request.
+
+    >>> round(api_request(1000, 300, 0.5, 1.5, "a price list").mid, 6)
+    0.00095
+    """
+    enter = exact(positive("prompt tokens", prompt), "token/request", "tokens in", "given")
+    leave = exact(positive("answer tokens", answer), "token/request", "tokens out", "given")
+    price_in = exact(usd_per_million_in / 1e6, "USD/token", "price of a token in", source)
+    price_out = exact(usd_per_million_out / 1e6, "USD/token", "price of a token out", source)
+    return (enter * price_in + leave * price_out).named(
+        "price of a request", "tokens in × price + tokens out × price", "arithmetic", unit="USD/request"
+    )
+
+
+def break_even(purchase_usd: Range | float, saved_usd_per_year: Range | float) -> Range:
     """Years until a purchase is paid by what it saves.
 
     >>> round(break_even(400_000, 87_000).mid, 1)
     4.6
     """
-    price = exact(positive("purchase", purchase_usd), "USD", "purchase", "given")
-    saved = exact(positive("saving a year", saved_usd_per_year), "USD/year", "saved a year", "given")
+    price = _as(purchase_usd, "USD", "purchase")
+    saved = _as(saved_usd_per_year, "USD/year", "saving a year")
     return (price / saved).named("break-even", "purchase / saving a year", "no interest", unit="year")
 
 

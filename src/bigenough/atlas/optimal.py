@@ -25,13 +25,15 @@ _FIT = "Besiroglu et al. 2024, arXiv:2404.10102 (refit of Hoffmann et al. 2022, 
 _RATIO = (17.0, 20.0, 26.0)
 
 
-def optimal_tokens(params: float) -> Range:
+def optimal_tokens(params: Range | float) -> Range:
     """Tokens at which a model of this size is the best use of its training budget.
 
     >>> round(optimal_tokens(70e9).mid / 1e12, 2)
     1.4
     """
-    count = exact(positive("parameters", params), "param", "parameters", "given")
+    count = (
+        params if isinstance(params, Range) else exact(positive("parameters", params), "param", "parameters", "given")
+    )
     source = "arXiv:2203.15556 Table 3 (20 to 22 by approach 1) and arXiv:2404.10102"
     ratio = Range(
         *_RATIO, "token/param", name="tokens per parameter at the optimum", source=source, provenance="published"
@@ -39,9 +41,9 @@ def optimal_tokens(params: float) -> Range:
     return (count * ratio).named("compute-optimal tokens", "parameters × about 20", source, unit="token")
 
 
-def training_factor(params: float, tokens: float) -> Range:
+def training_factor(params: Range | float, tokens: Range | float) -> Range:
     """Tokens seen over the optimal number: below 1 under-, above 1 overtrained."""
-    seen = exact(positive("tokens", tokens), "token", "tokens seen", "given")
+    seen = tokens if isinstance(tokens, Range) else exact(positive("tokens", tokens), "token", "tokens seen", "given")
     return (seen / optimal_tokens(params)).named(
         "tokens over the optimum", "seen / optimal", "arXiv:2203.15556", unit="x"
     )
@@ -61,12 +63,36 @@ def verdict(params: float, tokens: float) -> Verdict:
 
 def budget_optimum(flops: float) -> tuple[Range, Range]:
     """The parameters and tokens that a number of operations buys best: C = 6 N D with D = ratio × N."""
-    positive("operations", flops)
+    work = exact(
+        positive("operations", flops), "FLOP", "operations C", "6 N D of the tokens seen", provenance="modelled"
+    )
     low, mid, high = sorted(math.sqrt(flops / (6 * ratio)) for ratio in _RATIO)
     source = "C = 6 N D and D = about 20 N: arXiv:2203.15556 Table 3"
-    size = Range(low, mid, high, "param", name="best size for the budget", source=source)
+    ratio = Range(
+        *_RATIO, "token/param", name="tokens per parameter at the optimum", source=source, provenance="published"
+    )
+    inputs = (work, ratio)
+    size = Range(
+        low,
+        mid,
+        high,
+        "param",
+        inputs=inputs,
+        name="best size for the budget",
+        formula="√(C / (6 × ratio))",
+        source=source,
+    )
     seen = [flops / (6 * one) for one in (high, mid, low)]
-    return size, Range(seen[0], seen[1], seen[2], "token", name="best tokens for the budget", source=source)
+    return size, Range(
+        seen[0],
+        seen[1],
+        seen[2],
+        "token",
+        name="best tokens for the budget",
+        formula="C / (6 × best size)",
+        source=source,
+        inputs=inputs,
+    )
 
 
 def loss(params: float, tokens: float) -> Range:

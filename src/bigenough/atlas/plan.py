@@ -6,62 +6,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from bigenough.atlas import compute, energy, memory, money, optimal, speed, tiers, users
-from bigenough.atlas.facts import grid as grid_of
-from bigenough.atlas.facts import prices
+from bigenough.atlas import compute, optimal, speed, tiers, users
+from bigenough.atlas.bargain import bargains, cost_of_writing
 from bigenough.atlas.fit import Fit, devices_needed, fit, serving_memory
-from bigenough.atlas.precision import precision
+from bigenough.atlas.lines import Line, Plan, Section
 from bigenough.atlas.shape import parameters
-from bigenough.atlas.sizing import Copy, size_pool
+from bigenough.atlas.sizing import Copy, Sized, size_pool
 from bigenough.atlas.subject import Hardware, Subject
 from bigenough.errors import BadOption
-from bigenough.quantity.range import Range, between, exact
+from bigenough.quantity.range import Range, exact
 
-__all__ = ["Line", "Plan", "Section", "Serving", "called", "optimality", "rent_price", "serving_plan"]
-
-
-@dataclass(frozen=True)
-class Line:
-    """One figure, or one answer in words, and what to know about it."""
-
-    label: str
-    figure: Range | str
-    note: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The line as plain JSON values."""
-        told = self.figure if isinstance(self.figure, str) else self.figure.to_json()
-        return {"label": self.label, "figure": told, "note": self.note}
-
-
-@dataclass(frozen=True)
-class Section:
-    """Lines that belong together."""
-
-    title: str
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a model takes.
-
-    Attributes:
-        title: what was asked.
-        sections: the figures.
-        assumptions: what was taken for granted, to be read.
-    """
-
-    title: str
-    sections: tuple[Section, ...]
-    assumptions: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The plan as plain JSON values."""
-        sections = [{"title": one.title, "lines": [line.to_json() for line in one.lines]} for one in self.sections]
-        return {"format": 1, "title": self.title, "sections": sections, "assumptions": list(self.assumptions)}
+__all__ = ["Line", "Plan", "Section", "Serving", "called", "optimality", "serving_plan"]
 
 
 @dataclass(frozen=True)
@@ -97,9 +53,9 @@ def serving_plan(model: Subject, on: Hardware, asked: Serving = Serving()) -> Pl
     if not compute.works_on_tokens(model.architecture):
         return _by_memory(model, on, asked)
     fills = {"context": asked.context, "sequences": asked.sequences}
-    parts = serving_memory(model.params, asked.how, model.shape, devices=on.devices, **fills)
+    parts = serving_memory(model.count, asked.how, model.shape, devices=on.devices, **fills)
     room = fit(parts, on.box)
-    needed = devices_needed(model.params, asked.how, model.shape, on.memory_gb, **fills)
+    needed = devices_needed(model.count, asked.how, model.shape, on.memory_gb, **fills)
     holding = on.devices if room.fits else needed
     sections = [_size(model, asked), _memory(parts, room, needed, on)]
     sections += _running(model, on, asked, needed, holding)
@@ -108,7 +64,8 @@ def serving_plan(model: Subject, on: Hardware, asked: Serving = Serving()) -> Pl
         sections.append(Section("Users", (Line("devices", told),)))
         asked = replace(asked, load=None)
     if model.tokens:
-        sections.append(optimality(model.active, model.tokens))
+        seen = exact(model.tokens, "token", "tokens seen", model.tokens_source)
+        sections.append(optimality(model.active_count, seen))
     return Plan(f"{model.name} on {called(on)}", tuple(sections), _assumptions(asked))
 
 
@@ -124,20 +81,28 @@ def _running(model: Subject, on: Hardware, asked: Serving, needed: int | None, h
         told = "unknown: the bandwidth of the device is not known; see --calibrate"
         return [Section("Speed", (Line("writing", told),))]
     sections = [_speed(Copy.of(model, asked.how, runs_on), asked.context, asked.sequences)]
+    held = exact(holding, "device", "devices for one copy", "memory", provenance="modelled")
     if asked.load is not None:
-        sections.append(_users(model, asked.how, on, needed, asked.load))
-    return [*sections, *_bargains(model, on, holding), _cost_of_writing(model, on, holding, asked)]
+        sized = size_pool(model, asked.how, on, needed, asked.load) if on.peak_tflops else None
+        sections.append(_users(sized, on, needed, asked.load))
+        held = sized.pool.devices if sized else held  # what is paid for is the pool, not one copy
+    load = asked.load or users.Load(1)
+    return [
+        *sections,
+        *bargains(model, on, held, load),
+        cost_of_writing(model, on, held, asked.how, asked.grid, asked.pue),
+    ]
 
 
 def _by_memory(model: Subject, on: Hardware, asked: Serving) -> Plan:
     """The plan of a model that no token passes through: weights and runtime, and no speed."""
-    parts = serving_memory(model.params, asked.how, None, devices=on.devices)
+    parts = serving_memory(model.count, asked.how, None, devices=on.devices)
     held = (parts[0], parts[-1])
     needed = math.ceil(parts[0].mid / max(on.memory_gb - parts[-1].mid / on.devices, 1e-9))
     tables = "embedding tables" in model.architecture
     tier = "set apart" if tables else str(tiers.tier_by_count(model.params, asked.borders))
     why = "tables, of which a request touches a few rows" if tables else "sizes of such models compare with no other"
-    count = Line("parameters", exact(model.params, "param", "parameters", model.source))
+    count = Line("parameters", model.count)
     sections = (
         Section("Size", (count, Line("tier by count", tier, why))),
         _memory(held, fit(held, on.box), needed if on.memory_gb > parts[-1].mid / on.devices else None, on),
@@ -147,11 +112,10 @@ def _by_memory(model: Subject, on: Hardware, asked: Serving) -> Plan:
 
 
 def _size(model: Subject, asked: Serving) -> Section:
-    total = exact(model.params, "param", "parameters", model.source)
     one = tiers.tier_by_fit(model.params, model.shape, how=asked.how, context=asked.context)
-    lines = [Line("parameters", total)]
+    lines = [Line("parameters", model.count)]
     if model.active != model.params:
-        lines.append(Line("active for a token", exact(model.active, "param", "active parameters", model.source)))
+        lines.append(Line("active for a token", model.active_count))
     if model.shape:
         shape = model.shape
         counted = parameters(shape).total
@@ -159,7 +123,7 @@ def _size(model: Subject, asked: Serving) -> Section:
             f"{shape.layers} layers, hidden {shape.hidden}, {shape.heads} heads "
             f"({shape.attention}), {shape.vocab:,} tokens; counted {counted:,}"
         )
-        lines.append(Line("shape", told))
+        lines.append(Line("shape", told, "modelled: every matrix, bias and norm of the family"))
     told = f"{asked.how}, {asked.context:,} tokens, one sequence"
     lines.append(Line("tier by count", str(tiers.tier_by_count(model.params, asked.borders))))
     lines.append(Line("tier by fit", f"on one 80 GB accelerator: {one.answer}", told))
@@ -178,7 +142,11 @@ def _speed(copy: Copy, context: int, sequences: int) -> Section:
     writing = copy.writing(context, sequences)
     whole = (copy.device.bandwidth * float(copy.device.devices)).to("GB/s")
     lines = [
-        Line("writing, one user", writing.each, f"at {context:,} tokens of context; held up by {writing.bound_by}"),
+        Line(
+            "writing, one user",
+            writing.each,
+            f"at {context:,} tokens of context{_spread(copy)}; held up by {writing.bound_by}",
+        ),
         Line("bandwidth bound", speed.bandwidth_bound(copy.weights, whole), "never faster than this"),
     ]
     if copy.device.peak is None:
@@ -191,22 +159,25 @@ def _speed(copy: Copy, context: int, sequences: int) -> Section:
     return Section("Speed", tuple(lines))
 
 
-def _users(model: Subject, how: str, on: Hardware, fewest: int, load: users.Load) -> Section:
+def _spread(copy: Copy) -> str:
+    return f"; one copy on {copy.device.devices} devices" if copy.device.devices > 1 else ""
+
+
+def _users(sized: Sized | None, on: Hardware, fewest: int, load: users.Load) -> Section:
     if not on.peak_tflops:
         return Section("Users", (Line("devices", "unknown: the arithmetic of the device is not known"),))
-    sized = size_pool(model, how, on, fewest, load)
     if sized is None:
         told = (
             f"not with {on.name}: one user alone gets fewer than {load.tokens_per_s:g} tokens a second on "
             f"up to {8 * fewest} of them, or nothing is left for a cache"
         )
         return Section("Users", (Line("devices", told),))
-    pool, service, devices = sized
+    pool, devices = sized.pool, sized.devices
     return Section(
         "Users",
         (
             Line("users", f"{load.users:,}", "given"),
-            Line("time of a request", service),
+            Line("time of a request", sized.service),
             Line("requests in flight", pool.in_flight, "95th percentile"),
             Line("side by side on one copy", f"{pool.sequences}", "modelled"),
             Line("copies", pool.replicas, f"{devices} device{'s' if devices > 1 else ''} each"),
@@ -215,100 +186,14 @@ def _users(model: Subject, how: str, on: Hardware, fewest: int, load: users.Load
     )
 
 
-def _bargains(model: Subject, on: Hardware, holding: int) -> list[Section]:
-    """Buying, renting and asking an endpoint side by side, as far as the atlas has dated prices."""
-    lines: list[Line] = []
-    rented = rent_price(on)
-    bought = prices(item=on.chip.name, kind="buy") if on.chip else ()
-    if bought:
-        newest = max(bought, key=lambda one: one.date)
-        watts = on.chip.tdp_w if on.chip and on.chip.tdp_w else 400.0
-        owned = money.owned_hour(newest.usd, money.Ownership(watts=watts))
-        lines.append(Line("buy", money.capital(holding, newest.usd), f"{newest.provider} {newest.date}"))
-        lines.append(Line("a useful hour of an owned device", owned, "over 4 years at 60 % busy"))
-        if rented is not None:
-            lines.append(Line("a rented hour", rented, rented.source))
-            saved = 8760 * (rented.mid - watts / 1000 * 1.3 * 0.15)
-            if saved > 0:
-                lines.append(
-                    Line("buying pays after", money.break_even(newest.usd, saved), "against renting always on")
-                )
-    asked = prices(item=model.name, kind="api-out")
-    if asked:
-        newest = max(asked, key=lambda one: one.date)
-        endpoint = exact(newest.usd / 1e6, "USD/token", "price of a token", f"{newest.provider} {newest.date}")
-        lines.append(
-            Line(
-                "an endpoint, a million tokens out",
-                exact(newest.usd, "USD", "price of a million tokens", f"{newest.provider} {newest.date}"),
-                f"{newest.provider} {newest.date}",
-            )
-        )
-        if rented is not None:
-            yearly = rented * exact(holding * 8760, "device*h", "device-hours of a year", "always on")
-            equal = (yearly / endpoint).named(
-                "tokens a year", "rent of a year / price of a token", "arithmetic", unit="token"
-            )
-            lines.append(Line("renting pays from, a year", equal, "tokens out; what enters is not counted"))
-    return [Section("Buy, rent or ask", tuple(lines))] if lines else []
-
-
-def _cost_of_writing(model: Subject, on: Hardware, holding: int, asked: Serving) -> Section:
-    held = memory.weights(model.active, precision(asked.how))
-    lines: list[Line] = []
-    if on.bandwidth_gb_s and on.chip and on.chip.tdp_w:
-        bandwidth = exact(on.bandwidth_gb_s, "GB/s", f"bandwidth of {on.name}", on.source)
-        one = energy.energy_per_token(held, bandwidth, on.chip.tdp_w, pue=asked.pue)
-        facts = grid_of(asked.grid)
-        million = (exact(1e6, "token", "a million tokens", "unit") * one).named(
-            "energy of a million tokens", "10^6 × one", "arithmetic", unit="kWh"
-        )
-        intensity = exact(facts.kg_per_kwh, "kgCO2e/kWh", f"grid of {facts.country}, {facts.year}", facts.source)
-        emitted = energy.carbon(million, intensity).to("kgCO2e")
-        lines += [
-            Line("energy of a million tokens", million, "1 to 64 users at once"),
-            Line("emissions", emitted, facts.country),
-        ]
-    price = rent_price(on)
-    if price is not None:
-        yearly = money.rent(exact(holding * 8760, "device*h", "device-hours of a year", "always on"), price)
-        lines.append(
-            Line(
-                "rent, always on",
-                (yearly / exact(1, "year", "", "one")).named(
-                    "rent of a year", yearly.formula, price.source, unit="USD/year"
-                ),
-            )
-        )
-    else:
-        lines.append(Line("rent", "unknown: no dated price of this device in the atlas"))
-    return Section("Energy and money of serving", tuple(lines))
-
-
-def rent_price(on: Hardware) -> Range | None:
-    """The rent of a device: as given, else what its newest prices in the atlas span; ``None`` when there is none."""
-    if on.usd_per_hour is not None:
-        return exact(on.usd_per_hour, "USD/device/h", "price", "given")
-    if on.chip is None:
-        return None
-    found = [one for one in prices(item=on.chip.name, kind="rent") if one.per == "device*h"]
-    if not found:
-        return None
-    newest = max(one.date for one in found)[:4]
-    recent = [one for one in found if one.date[:4] == newest]
-    values = [one.usd for one in recent]
-    source = "; ".join(f"{one.provider} {one.date}" for one in recent)
-    return between(min(values), max(values), "USD/device/h", f"price of {on.chip.name}", source)
-
-
-def optimality(active: float, tokens: float) -> Section:
+def optimality(active: Range, tokens: Range) -> Section:
     """Whether some tokens were a good use of the budget."""
     factor = optimal.training_factor(active, tokens)
-    size, best = optimal.budget_optimum(6 * active * tokens)
+    size, best = optimal.budget_optimum(6 * active.mid * tokens.mid)
     return Section(
         "Use of the training budget",
         (
-            Line("tokens over the optimum", factor, optimal.verdict(active, tokens)),
+            Line("tokens over the optimum", factor, optimal.verdict(active.mid, tokens.mid)),
             Line("the same budget at its best", size),
             Line("with", best),
         ),

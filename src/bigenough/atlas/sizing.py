@@ -12,7 +12,7 @@ from bigenough.atlas.precision import precision
 from bigenough.atlas.subject import Hardware, Subject
 from bigenough.quantity.range import Range, exact
 
-__all__ = ["Copy", "size_pool"]
+__all__ = ["Copy", "Sized", "size_pool"]
 
 _SIDE_BY_SIDE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -39,9 +39,9 @@ class Copy:
     def of(cls, model: Subject, how: str, device: speed.Device) -> Copy:
         """A copy at some precision."""
         shape = model.shape if model.active == model.params else None
-        held = memory.weights(model.active, precision(how), shape)
+        held = memory.weights(model.active_count, precision(how), shape)
         layers = model.shape.layers if model.shape else max(12, round(20 * math.log10(model.params / 1e8)))
-        return cls(model, device, held, compute.inference_flops(model.active), layers)
+        return cls(model, device, held, compute.inference_flops(model.active_count), layers)
 
     def writing(self, context: int, sequences: int) -> speed.Decode:
         """The speed of writing with some sequences of some length side by side."""
@@ -74,22 +74,35 @@ class Copy:
         )
 
 
-def size_pool(
-    model: Subject, how: str, on: Hardware, fewest: int, load: users.Load
-) -> tuple[users.Pool, Range, int] | None:
-    """The cheapest pool for a load, the time of a request on it, and the devices of one copy.
+@dataclass(frozen=True)
+class Sized:
+    """A pool for a load.
+
+    Attributes:
+        pool: copies and devices.
+        service: the time of a request on it.
+        devices: of one copy.
+    """
+
+    pool: users.Pool
+    service: Range
+    devices: int
+
+
+def size_pool(model: Subject, how: str, on: Hardware, fewest: int, load: users.Load) -> Sized | None:
+    """The cheapest pool for a load.
 
     Copies of ``fewest`` devices and of two, four and eight times as many are tried, with 1 to 256 sequences side by
     side, as memory holds them and while one user's writing stays fast enough. ``None`` when nothing is.
     """
-    best: tuple[users.Pool, Range, int] | None = None
+    best: Sized | None = None
     for devices in (fewest, 2 * fewest, 4 * fewest, 8 * fewest):
         device = on.device(devices)
         if device is None:
             return None
         copy, length = Copy.of(model, how, device), load.prompt + load.answer
         for side in _SIDE_BY_SIDE:
-            parts = serving_memory(model.params, how, model.shape, devices=devices, context=length, sequences=side)
+            parts = serving_memory(model.count, how, model.shape, devices=devices, context=length, sequences=side)
             each = copy.writing(length, side).each
             if each.mid < load.tokens_per_s or not fit(parts, Box(on.name, on.memory_gb, devices, on.is_host)).fits:
                 break
@@ -98,6 +111,6 @@ def size_pool(
                 "time of a request", "answer / speed + prompt", "roofline", unit="s"
             )
             pool = users.pool(load, service, side, devices)
-            if best is None or pool.devices.mid < best[0].devices.mid:
-                best = (pool, service, devices)
+            if best is None or pool.devices.mid < best.pool.devices.mid:
+                best = Sized(pool, service, devices)
     return best

@@ -63,9 +63,9 @@ class Device:
         source = (
             "0.1 to 0.9 of what was measured: a runtime's kernels, not known without a probe"
             if self.measured
-            else "0.45 to 0.9 of data sheets: llama.cpp, vLLM and TensorRT-LLM at batch 1"
+            else "0.45 to 0.9 of data sheets, usual of llama.cpp, vLLM and TensorRT-LLM at batch 1; ours"
         )
-        reached = Range(*share, "", name="share of bandwidth reached", source=source, provenance="published")
+        reached = Range(*share, "", name="share of bandwidth reached", source=source)
         return (self.bandwidth * reached * self._together()).named(
             "bandwidth reached", "bandwidth × share × devices", source, unit="GB/s"
         )
@@ -188,7 +188,11 @@ def _launching(device: Device, layers: int) -> Range:
     ).to("ms")
     # captured graphs hide most of the launching behind the reading; eager frameworks do not
     return launching * exact(
-        0.25, "", "share of launching that is not hidden", "captured graphs and asynchronous queues"
+        0.25,
+        "",
+        "share of launching that is not hidden",
+        "captured graphs and asynchronous queues; ours",
+        provenance="modelled",
     )
 
 

@@ -19,7 +19,8 @@ from bigenough.atlas.records import Accelerator
 from bigenough.atlas.shape import Shape, parameters
 from bigenough.atlas.speed import Device
 from bigenough.errors import BadOption, WeightsNotFound
-from bigenough.quantity.range import exact
+from bigenough.quantity.quantity import Provenance
+from bigenough.quantity.range import Range, exact
 
 __all__ = ["Hardware", "Subject", "hardware", "subject"]
 
@@ -35,6 +36,8 @@ class Subject:
         architecture: as the atlas calls it; empty when not from there.
         tokens: what it was trained on; ``None`` when unknown.
         source: who says so.
+        provenance: published, or modelled when the parameters were counted from a shape.
+        tokens_source: who says what it was trained on.
     """
 
     name: str
@@ -44,6 +47,20 @@ class Subject:
     architecture: str
     tokens: float | None
     source: str
+    provenance: Provenance = "published"
+    tokens_source: str = "given"
+
+    @property
+    def count(self) -> Range:
+        """All parameters, with who says so."""
+        return exact(self.params, "param", "parameters", self.source, provenance=self.provenance)
+
+    @property
+    def active_count(self) -> Range:
+        """The parameters that a token meets, with who says so."""
+        if self.active == self.params:
+            return self.count
+        return exact(self.active, "param", "active parameters", self.source, provenance=self.provenance)
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,7 @@ class Hardware:
     @property
     def box(self) -> Box:
         """The memory side."""
-        return Box(self.name, self.memory_gb, self.devices, self.is_host)
+        return Box(self.name, self.memory_gb, self.devices, self.is_host, self.source)
 
     def device(self, devices: int | None = None) -> Device | None:
         """The speed side, for so many devices; ``None`` when bandwidth is not known."""
@@ -127,6 +144,7 @@ def subject(text: str) -> Subject:
         row.architecture,
         row.train_tokens,
         row.source_of("total_params").source,
+        tokens_source=row.source_of("train_tokens").source if row.train_tokens else "given",
     )
 
 
@@ -208,7 +226,7 @@ def _from_config(text: str, config: dict[str, object]) -> Subject:
             f"{text}: {shape.layers:,} layers of {shape.hidden:,} make {count.total:.3g} parameters, more than 10^15. "
             "Check the config's numbers."
         )
-    return Subject(text, count.total, count.active, shape, "", None, "counted from config.json")
+    return Subject(text, count.total, count.active, shape, "", None, "counted from config.json", "modelled")
 
 
 def _folder_config(path: Path) -> dict[str, object]:

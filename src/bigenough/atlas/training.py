@@ -7,8 +7,10 @@ import math
 import statistics
 
 from bigenough.atlas import compute, energy, memory, money, optimal, time
+from bigenough.atlas.bargain import rent_price
 from bigenough.atlas.facts import grid as grid_of
-from bigenough.atlas.plan import Line, Plan, Section, called, optimality, rent_price
+from bigenough.atlas.lines import Line, Plan, Section
+from bigenough.atlas.plan import called, optimality
 from bigenough.atlas.subject import Hardware, Subject
 from bigenough.errors import BadOption
 from bigenough.quantity.range import Range, exact
@@ -30,13 +32,13 @@ def training_plan(
 ) -> Plan:
     """What training a model on some tokens takes, and whether that is a good use of them."""
     if flops is None:
-        work = compute.training_flops(model.active, tokens, shape=model.shape, architecture=model.architecture)
+        work = compute.training_flops(model.active_count, tokens, shape=model.shape, architecture=model.architecture)
     else:
         work = exact(flops, "FLOP", "training operations C", "given").to("EFLOP")
     if on.chip is None or not on.chip.peak_flops:
         raise BadOption(f"{on.name}: training is planned on accelerators whose peak is known, such as 8xh100-sxm-80gb.")
     held = memory.training_memory(
-        model.params,
+        model.count,
         method,
         shape=model.shape,
         zero=zero if on.devices > 1 else 0,
@@ -51,7 +53,7 @@ def training_plan(
         _training_time(share, hours, on),
         _training_money(hours, on),
         _training_energy(hours, on, grid, pue),
-        optimality(model.active, tokens),
+        optimality(model.active_count, exact(tokens, "token", "tokens seen", "given")),
     ]
     if served is not None:
         sections.append(_lifetime(model.active, tokens, served))

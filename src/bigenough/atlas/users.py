@@ -85,9 +85,13 @@ def in_flight(load: Load, service_s: Range) -> Range:
         crowded[2],
         "request",
         name="requests in flight",
-        formula="see source",
+        formula="users × service / (service + pause) + 1.645 √ of it",
         source=source,
-        inputs=(service_s,),
+        inputs=(
+            exact(load.users, "user", "users", "given"),
+            exact(load.every_s, "s", "pause between a user's requests", "given"),
+            service_s,
+        ),
     )
 
 
@@ -109,8 +113,8 @@ def pool(load: Load, service_s: Range, sequences: int, devices_per_replica: int)
     each = exact(devices_per_replica, "device", "devices for one copy", "memory", provenance="modelled")
     devices = (copies * each).named("devices", "copies × devices for one", "arithmetic", unit="device")
     assumption = (
-        f"{load.users} users, each asking {load.every_s:g} s after the last answer ended, "
-        f"{load.prompt} tokens in and {load.answer} out; "
+        f"{load.users:,} users, each asking {load.every_s:g} s after the last answer ended, "
+        f"{load.prompt:,} tokens in and {load.answer:,} out; "
         "requests arrive independently (Poisson); all that are in flight at the 95th "
         "percentile are served side by side, none waits; "
         "no rush hour beyond that."

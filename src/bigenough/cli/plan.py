@@ -29,6 +29,7 @@ _UNPROBED = (
 
 
 _HERE = "--calibrate measures this machine"
+_A_PAGE = 1000  # tokens
 
 
 def _option(told: str, *names: str) -> Any:
@@ -205,6 +206,8 @@ def _training(
             f"parameter make the best of a budget."
         )
     seen = amount("tokens", tokens) if tokens is not None else float(model.tokens or 0)
+    if seen < _A_PAGE:
+        raise BadOption(f"--tokens {tokens}: {seen:g} tokens are less than a page. Did you mean {tokens}b?")
     if method not in ("full", "lora", "qlora"):
         raise BadOption(f"--method {method}: expected full, lora or qlora.")
     if flops is not None:
@@ -298,14 +301,14 @@ def _told(plan: Plan) -> str:
 
 
 def _explained(plan: Plan) -> str:
-    lines = [plan.title]
+    lines, told = [plan.title], set[str]()
     for section in plan.sections:
         lines += ["", section.title]
         for line in section.lines:
             if isinstance(line.figure, str):
-                lines.append(f"  {line.label}: {line.figure}")
+                lines.append(f"  {line.label}: {_figure(line)}")
             else:
-                lines += [f"  {text}" for text in line.figure.explain()]
+                lines += [f"  {text}" for text in line.figure.explain(told)]
     return "\n".join([*lines, "", *plan.assumptions])
 
 

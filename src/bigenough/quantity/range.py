@@ -121,9 +121,13 @@ class Range:
         # rounding may put the middle of equal corners an ulp outside them
         return Range(min(*corners, mid), mid, max(*corners, mid), result, inputs=_inputs(self, other))
 
-    def explain(self) -> list[str]:
-        """The derivation, one line a named figure, the result first and what it rests on indented below it."""
-        return list(_lines(self, 0, set()))
+    def explain(self, told: set[str] | None = None) -> list[str]:
+        """The derivation, one line a named figure, the result first and what it rests on indented below it.
+
+        A figure that was derived before is not derived again. ``told`` carries what was from one explanation to the
+        next, and is added to.
+        """
+        return list(_lines(self, 0, set() if told is None else told))
 
     def quantity(self) -> Quantity:
         """The figure as users see it; the bounds are left out when they coincide."""
@@ -170,7 +174,7 @@ def total(*parts: Range) -> Range:
     result = parts[0]
     for part in parts[1:]:
         result = result + part
-    return replace(result, inputs=parts)
+    return replace(result, inputs=_inputs(*parts))
 
 
 def larger(first: Range, second: Range) -> Range:
@@ -191,7 +195,7 @@ def hull(*parts: Range) -> Range:
     mids = [part.mid for part in same]
     mid = math.exp(sum(map(math.log, mids)) / len(mids)) if min(mids) > 0 else sum(mids) / len(mids)
     low, high = min(part.low for part in same), max(part.high for part in same)
-    return Range(low, min(max(mid, low), high), high, parts[0].unit, inputs=parts)
+    return Range(low, min(max(mid, low), high), high, parts[0].unit, inputs=_inputs(*parts))
 
 
 def _joined(ours: str, theirs: str, sign: int) -> str:
@@ -209,14 +213,17 @@ def _inputs(*parts: Range) -> tuple[Range, ...]:
     return tuple(found)
 
 
-def _lines(figure: Range, depth: int, seen: set[int]) -> Iterator[str]:
-    quantity = figure.quantity()
+def _lines(figure: Range, depth: int, told: set[str]) -> Iterator[str]:
     how = f" = {figure.formula}" if figure.formula else ""
-    told = f"{figure.provenance}: {figure.source}" if figure.source else figure.provenance
-    yield f"{'  ' * depth}{figure.name or 'figure'}{how} = {quantity} ({told})"
-    if id(figure) in seen:
+    known = f"{figure.provenance}: {figure.source}" if figure.source else figure.provenance
+    if figure.source == "given":  # by whoever asked: nobody published it
+        known = "given"
+    line = f"{figure.name or 'figure'}{how} = {figure.quantity()} ({known})"
+    parts = [part for part in figure.inputs if part.name]
+    if parts and line in told:
+        yield f"{'  ' * depth}{line}, as above"
         return
-    seen.add(id(figure))
-    for part in figure.inputs:
-        if part.name:
-            yield from _lines(part, depth + 1, seen)
+    yield f"{'  ' * depth}{line}"
+    told.add(line)
+    for part in parts:
+        yield from _lines(part, depth + 1, told)

@@ -16,7 +16,7 @@ __all__ = ["Section", "document", "framed", "quantity_cell", "sourced", "written
 _MORE = """
 .chart.wide.broad { max-width: none; }
 td span > small, th span > small { display: block; }
-td small { white-space: normal; }
+td small { white-space: normal; overflow-wrap: break-word; }
 .plain caption { display: none; }
 header .next { max-width: 46rem; }
 """

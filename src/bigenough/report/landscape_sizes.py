@@ -185,7 +185,7 @@ def tiers(sized: Sequence[Model], borders: Borders) -> list[Html | str | None]:
             counts[tier.name][place] += value
         if tier.name == "mega" and fits[2]:
             crossing.append(row.name)
-    rows = [[name, *(f"{number}" if number else "–" for number in counts[name])] for name in _TIERS]
+    rows = [[name, *(f"{number}" if number else "0" for number in counts[name])] for name in _TIERS]
     head = ["Tier by count", "models", "fit at 16 bits", "at 8 bits", "at 4 bits"]
     note = (
         f"Borders: {borders} ({borders.source}). Fit: 2,048 tokens, one sequence, weights "

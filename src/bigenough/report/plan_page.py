@@ -69,8 +69,11 @@ def _background(line: Line) -> Html | str:
 
 
 def _derivations(lines: Sequence[Line]) -> Html | None:
+    seen: set[str] = set()
     told = [
-        (line.label, line.figure.explain()) for line in lines if isinstance(line.figure, Range) and line.figure.inputs
+        (line.label, line.figure.explain(seen))
+        for line in lines
+        if isinstance(line.figure, Range) and line.figure.inputs
     ]
     if not told:
         return None
