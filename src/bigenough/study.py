@@ -172,7 +172,7 @@ class _Run:
             self.progress.say("which rows to label next")
             write_next_rows(self.folder, study.candidates, study.verdict, self.pool, self.job, seed=self.options.seed)
         self.progress.say("the report")
-        from bigenough.report import write_report
+        from bigenough.report.page import write_report
 
         write_report(self.folder.path)
 
@@ -215,7 +215,7 @@ class Study:
         """The fitted rungs by name, smallest first."""
         folder = StudyFolder(self.path)
         judged = [Candidate(folder.candidates / name) for name in folder.read("judged.json").values()]
-        return {each.name: each for each in sorted(judged, key=lambda each: each.size_bytes)}
+        return {each.name: each for each in sorted(judged, key=lambda each: each.serving_bytes)}
 
     @cached_property
     def specialist(self) -> Specialist:

@@ -10,7 +10,8 @@ import pytest
 
 from bigenough.measure.quality import top_confusions
 from bigenough.quantity import Quantity, measured, modelled, unknown
-from bigenough.report import CandidateFiles, Scored, StudyFiles, render
+from bigenough.report.files import CandidateFiles, Scored, StudyFiles
+from bigenough.report.page import render
 from bigenough.storage import write_json
 from bigenough.verdict import Bar, Nominee, Reference, decide, metric_intervals, per_class_intervals
 

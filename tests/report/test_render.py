@@ -9,7 +9,8 @@ import pytest
 
 from bigenough.errors import InputError
 from bigenough.quantity import unknown
-from bigenough.report import CandidateFiles, StudyFiles, read_study, render, write_report
+from bigenough.report.files import CandidateFiles, StudyFiles, read_study
+from bigenough.report.page import render, write_report
 from bigenough.verdict import Bar, Nominee, decide
 
 

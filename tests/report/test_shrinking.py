@@ -11,12 +11,13 @@ import pytest
 
 from bigenough.evidence import certify, describe_quality
 from bigenough.quantity import unknown
-from bigenough.report import read_study, render
+from bigenough.report.files import read_study
+from bigenough.report.page import render
 from bigenough.report.ahead import forecasts
 from bigenough.report.shrinking import paired, refused, shrunk, steps
 from bigenough.report.view import view
 from bigenough.rungs.candidate import Budget, make_candidate
-from bigenough.rungs.extrapolation import Law, NoLaw
+from bigenough.rungs.extrapolation import Law, NoLaw, extrapolate
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.linear import LinearRung
 from bigenough.rungs.protocol import Workbench
@@ -124,6 +125,53 @@ def test_refused_steps_are_told_with_their_reasons(home):
     assert "9.0 % of the labels change" in render(read_study(home))
 
 
+def test_a_rung_that_is_named_like_a_step_is_none(home):
+    """The ladder has tuned and tuned-static."""
+    files = read_study(home)
+    seen = view(files)
+    tuned = replace(seen.contenders[0], files=replace(seen.contenders[0].files, name="tuned"), role="failed")
+    lost = [
+        replace(tuned, files=replace(tuned.files, name=name), role="no result", reason="could not be fitted")
+        for name in ("tuned-static", "tuned-layers")
+    ]
+    assert list(refused(replace(seen, contenders=(tuned, *lost)))) == ["tuned-layers"]
+
+
+def test_refusals_are_told_when_every_step_was_refused(home):
+    seen = view(read_study(home))
+    alone = replace(seen, contenders=tuple(one for one in seen.contenders if one.name != "linear-few-features"))
+    assert shrunk(alone) == []
+    told = str(steps(alone))
+    assert "Tried and refused:" in told
+    assert "linear-8bit" in told
+
+
+def _with_record(files, name, record):
+    return replace(
+        files,
+        candidates=tuple(
+            replace(one, candidate={**one.candidate, "record": record}) if one.name == name else one
+            for one in files.candidates
+        ),
+    )
+
+
+def test_the_processor_is_told_where_8_bit_variants_were_tried(home):
+    files = read_study(home)
+    assert "processor (" not in render(files)
+    changed = _with_record(files, "linear-few-features", {"processor_features": ["avx2", "avx512_vnni"]})
+    assert "processor (avx2, avx512_vnni)" in render(changed)
+
+
+def test_what_a_fit_gave_up_and_its_parity_are_told(home):
+    export = {"texts": 512, "max_probability_difference": 3.2e-6, "flips": 1}
+    notes = ["to keep within 2 minutes: 1.5 epochs instead of 4.0"]
+    page = render(_with_record(read_study(home), "linear", {"notes": notes, "export": export}))
+    assert "1.5 epochs instead of 4.0" in page
+    assert "on 512 select rows" in page
+    assert "3e−06 in a probability at most, and in 1 label." in page
+
+
 def test_refused_variants_are_told(home):
     files = read_study(home)
     variants = [
@@ -157,6 +205,24 @@ def test_curves_are_continued_with_their_interval(study, rendered):
     assert "asked for at about" in page
 
 
+def test_a_curve_is_tested_backwards(study):
+    """The points up to a half of the rows foretell the last one."""
+    points = [(500, 0.80), (1000, 0.84), (2000, 0.87), (4000, 0.89)]
+    curve = [{"rows": rows, "score": score} for rows, score in points]
+    changed = tuple(
+        replace(one, candidate={**one.candidate, "learning_curve": curve, "fit_rows": 6000}) for one in study.candidates
+    )
+    page, (one, *_) = render(replace(study, candidates=changed)), forecasts(view(replace(study, candidates=changed)))
+    assert one.tested == extrapolate([500, 1000, 2000], [0.80, 0.84, 0.87], 2000).at(4000)
+    assert one.tested.low <= 0.89 <= one.tested.high
+    assert "Tested backwards, half of the rows foretold" in page
+    short = tuple(
+        replace(one, candidate={**one.candidate, "learning_curve": curve[1:], "fit_rows": 6000})
+        for one in study.candidates
+    )
+    assert all(one.tested is None for one in forecasts(view(replace(study, candidates=short))))
+
+
 def test_without_the_number_of_select_rows_nothing_is_foretold(study):
     page = render(replace(study, audit=None))
     assert "the number of its select rows is not known" in page
@@ -176,6 +242,12 @@ def test_trials_on_parts_say_how_far_they_came(study):
     assert "Went no further because" in page
     assert "too far below" in page
     assert ">578<" in page
+
+
+def test_a_failed_trial_says_why(study):
+    lost = {"settings": {"C": 1.0}, "score": None, "seconds": 1.0, "failure": "RungFailed: the loss diverged twice"}
+    changed = tuple(replace(one, candidate={**one.candidate, "trials": [lost]}) for one in study.candidates)
+    assert "failed: RungFailed: the loss diverged twice" in render(replace(study, candidates=changed))
 
 
 def test_groups_come_from_the_examples(home):

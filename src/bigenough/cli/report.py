@@ -16,6 +16,6 @@ def report_command(
     out: Annotated[Path | None, typer.Option(help="Where to write the page; by default STUDY/report.html.")] = None,
 ) -> None:
     """Write one self-contained HTML page of a study, and print its path."""
-    from bigenough.report import write_report
+    from bigenough.report.page import write_report
 
     typer.echo(write_report(study, out))

@@ -5,8 +5,3 @@ This package decides how a verdict and its evidence are told: first in a sentenc
 for whoever must act, each with its provenance. It computes no statistic that the verdict rests on, changes no answer,
 and fills no gap: what a study does not know stands there as unknown.
 """
-
-from bigenough.report.files import CandidateFiles, Scored, StudyFiles, read_study
-from bigenough.report.page import render, write_report
-
-__all__ = ["CandidateFiles", "Scored", "StudyFiles", "read_study", "render", "write_report"]
