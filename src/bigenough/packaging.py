@@ -29,10 +29,13 @@ PROOF_ROWS_UNKNOWN = 200
 
 
 def package(folder: StudyFolder, candidates: Mapping[str, Candidate], job: Job, *, threads: int) -> None:
-    """Pack the winner, or the safe choice while nothing is proved; pack nothing when there is neither."""
+    """Pack the winner, or the safe choice while nothing is proved.
+
+    When there is neither, or it runs elsewhere, nothing is packed: there is nothing here that could be shipped.
+    """
     verdict = folder.read("verdict.json")
     chosen = verdict["winner"] or verdict["safe_choice"]
-    if chosen is None or (folder.specialist / "specialist.json").exists():
+    if chosen is None or candidates[chosen].remote or (folder.specialist / "specialist.json").exists():
         return
     candidate = candidates[chosen]
     judged = candidate.predictions("certify")
@@ -92,7 +95,8 @@ def write_next_rows(
     """Write label-next.csv: which unlabelled rows would decide the verdict, and which would teach the models most."""
     read = pool_texts(table, job)
     texts, rows = read.texts, read.rows
-    learners = {name: each for name, each in candidates.items() if each.record["place"] > 0} or dict(candidates)
+    here = {name: each for name, each in candidates.items() if not each.remote}  # the pool is not paid for
+    learners = {name: each for name, each in here.items() if each.record["place"] > 0} or here
     probabilities = {name: each.predictor(None).predict_proba(texts) for name, each in learners.items()}
     needed = verdict.rows_needed
     proof = PROOF_ROWS_UNKNOWN if needed is None or needed.total is None else needed.total

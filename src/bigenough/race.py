@@ -240,8 +240,8 @@ class Race:
         self._write_plan(Nomination(next(iter(reference), None), within, tuple(ladder), tuple(above)), reference)
 
     def _contender(self, candidate: Candidate) -> Contender:
-        cost = float(candidate.size_bytes)
-        if self.options.order_by == "latency":
+        cost = candidate.serving_bytes
+        if self.options.order_by == "latency" and not candidate.remote:
             cost = float(self._performance(candidate)["latency_p50_ms"]["value"])
         score = candidate.record["select"][self.options.metric]
         return Contender(candidate.name, cost, score, self._missed(candidate))

@@ -124,6 +124,6 @@ def _students(candidates: Mapping[str, Candidate], teacher: str, rungs: Sequence
         return lambda parent: DistilledRung(student, parent)
 
     for rung in rungs:
-        smaller = rung.name in candidates and candidates[rung.name].size_bytes < candidates[teacher].size_bytes
+        smaller = rung.name in candidates and candidates[rung.name].serving_bytes < candidates[teacher].serving_bytes
         if rung.name != teacher and smaller and callable(getattr(rung, "fit_soft", None)):
             yield Step(f"{rung.name}-from-{teacher}", (teacher,), taught_by(rung))

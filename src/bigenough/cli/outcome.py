@@ -92,12 +92,13 @@ def _unseen(left_out: LeftOut, study: Study) -> bool:
 def _figures(candidate: Candidate, metric: str) -> tuple[str, str, str, str]:
     evidence, speed = _read(candidate, "evidence.json"), _read(candidate, "performance.json")
     score = "not opened" if evidence is None else _interval(Quantity.from_json(evidence[metric]))
+    size = "elsewhere" if candidate.size_bytes is None else f"{candidate.size_bytes / 1e6:.1f} MB"
     if speed is None:
-        return score, f"{candidate.size_bytes / 1e6:.1f} MB", "unknown", "unknown"
+        return score, size, "unknown", "unknown"
     latency, rows = Quantity.from_json(speed["latency_p50_ms"]), Quantity.from_json(speed["throughput_rows_per_s"])
     return (
         score,
-        f"{candidate.size_bytes / 1e6:.1f} MB",
+        size,
         "unknown" if latency.value is None else f"{latency.value:.3g}",
         "unknown" if rows.value is None else f"{rows.value:,.0f}",
     )

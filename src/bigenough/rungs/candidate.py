@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.predictors import load_predictor
-from bigenough.rungs.protocol import Predictor, Rung, Workbench
+from bigenough.rungs.protocol import Predictor, Rung, Workbench, is_remote
 from bigenough.rungs.search import SearchResult, learning_curve, search
 from bigenough.rungs.trials import is_costly
 from bigenough.storage import atomic_folder, content_hash, file_hashes, read_json, sha256_file, write_bytes, write_json
@@ -154,9 +154,20 @@ class Candidate:
         return str(self.record["rung"])
 
     @property
-    def size_bytes(self) -> int:
-        """Bytes of the model's files on disk."""
-        return int(self.record["size_bytes"])
+    def remote(self) -> bool:
+        """Whether the model runs elsewhere, behind an endpoint, and each question may cost money."""
+        return bool(self.record.get("remote", False))
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Bytes of the model's files on disk; None for one that runs elsewhere."""
+        size = self.record["size_bytes"]
+        return None if size is None else int(size)
+
+    @property
+    def serving_bytes(self) -> float:
+        """The size by which candidates are ordered: what runs elsewhere counts as larger than anything here."""
+        return float("inf") if self.size_bytes is None else float(self.size_bytes)
 
     def predictor(self, threads: int | None) -> Predictor:
         """The model, loaded from its files."""
@@ -269,7 +280,8 @@ def make_candidate(
                 "learning_curve": [point.to_json() for point in curve],
                 "temperature": temperature,
                 "n_parameters": predictor.n_parameters,
-                "size_bytes": sum(int(facts["bytes"]) for facts in files.values()),
+                "remote": is_remote(predictor),
+                "size_bytes": None if is_remote(predictor) else sum(int(facts["bytes"]) for facts in files.values()),
                 "files": files,
                 "weights": dict(weights),
                 "fit_rows": len(both),

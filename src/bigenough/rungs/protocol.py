@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bigenough.task import Examples
 
-__all__ = ["Predictor", "Rung", "Settings", "Trial", "Watched", "Workbench"]
+__all__ = ["Predictor", "Rung", "Settings", "Trial", "Watched", "Workbench", "is_remote"]
 
 Settings = Mapping[str, Any]
 """A rung's choices, JSON values only."""
@@ -28,6 +28,9 @@ class Predictor(Protocol):
     """A fitted model at work.
 
     ``predict_proba`` is a function of each text alone: the same row gives the same label in any batch, order or thread.
+
+    A model that runs elsewhere says ``remote = True``: it is asked no question twice, so its speed and its steadiness
+    are taken from what was asked anyway (``observed_performance``), and it is never packed as a specialist.
     """
 
     kind: ClassVar[str]
@@ -58,6 +61,11 @@ class Predictor(Protocol):
     def load(cls, folder: Path, *, threads: int | None = None) -> Self:
         """The model that ``save`` wrote. ``threads`` bounds its threads; None leaves the library's choice."""
         ...
+
+
+def is_remote(predictor: Predictor) -> bool:
+    """Whether a model runs elsewhere, behind an endpoint."""
+    return bool(getattr(predictor, "remote", False))
 
 
 class Trial(Protocol):

@@ -142,12 +142,17 @@ def _bad(target: ReferenceScore, margin: float) -> str:
 
 
 def _reference(target: ReferenceScore) -> str:
-    name = f"{target.name} ({size_words(target.size_bytes or 0)})"
+    name = _with_size(target.name or "", target.size_bytes)
     return f"the best, {name}" if target.chosen == "best" else name
 
 
 def _named(comparison: Comparison) -> str:
-    return f"{comparison.candidate} ({size_words(comparison.size_bytes)})"
+    return _with_size(comparison.candidate, comparison.size_bytes)
+
+
+def _with_size(name: str, size_bytes: int | None) -> str:
+    """A model that runs elsewhere has no size that anybody told."""
+    return name if size_bytes is None else f"{name} ({size_words(size_bytes)})"
 
 
 def _figures(comparison: Comparison, target: ReferenceScore) -> str:

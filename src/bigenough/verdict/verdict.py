@@ -46,13 +46,13 @@ class Nominee:
 
     Attributes:
         name: the candidate's name.
-        size_bytes: its artefact on disk.
+        size_bytes: its artefact on disk; None for a model that runs elsewhere, whose size nobody told.
         predicted: (n,) codes on the certify rows, or a function that gets them, called only when the nominee's turn
             comes.
     """
 
     name: str
-    size_bytes: int
+    size_bytes: int | None
     predicted: Codes | Callable[[], Codes]
 
 
@@ -63,14 +63,14 @@ class Reference:
     Attributes:
         name: the candidate's name.
         predicted: (n,) codes on the certify rows.
-        size_bytes: its artefact on disk.
+        size_bytes: its artefact on disk; None for a model that runs elsewhere.
         within_limits: whether it could be shipped itself.
         chosen: "best" if it was the best on select, "named" if the user named it.
     """
 
     name: str
     predicted: Codes
-    size_bytes: int
+    size_bytes: int | None
     within_limits: bool = True
     chosen: Literal["best", "named"] = "best"
 
@@ -146,7 +146,7 @@ class Comparison:
     """
 
     candidate: str
-    size_bytes: int
+    size_bytes: int | None
     order: int
     decision: Decision
     shown_worse: bool
