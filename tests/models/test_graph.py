@@ -2,6 +2,7 @@
 """The ONNX graph against BERT's equations in numpy, and against torch's own numbers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,23 @@ def test_old_names_of_layer_norm_and_half_precision_are_read(tmp_path):
     rounded = {name: array.astype(np.float16) for name, array in arrays.items()}
     rows = random_rows((6,))
     np.testing.assert_allclose(run(session, rows), [forward(rounded, row) for row in rows], atol=5e-6)
+
+
+@pytest.mark.parametrize(("pooling", "normalise"), [("mean", True), ("mean", False), ("cls", True)])
+def test_pooled_layers_stand_before_the_last_one(tmp_path, pooling, normalise):
+    model = read_bert(write_model(tmp_path / "m", pooling=pooling, normalise=normalise))
+    rows = random_rows((9, 4, 1))
+
+    def vectors(layers, pooled=()):
+        config = replace(model.config, layers=layers, pooled=pooled)
+        graph = encoder_graph(replace(model, layers=model.layers[:layers], config=config))
+        return run(onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]), rows)
+
+    together = vectors(2, pooled=(0, 1))
+    share = 3**-0.5 if normalise else 1.0
+    np.testing.assert_allclose(together, share * np.hstack([vectors(0), vectors(1), vectors(2)]), atol=2e-6)
+    if normalise:
+        np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-6)
 
 
 def test_the_same_arrays_give_the_same_bytes(tmp_path):

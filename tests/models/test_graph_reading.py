@@ -38,6 +38,14 @@ def test_the_graph_of_what_was_read_has_the_same_bytes(model, tmp_path):
     assert found.n_parameters == model.n_parameters
 
 
+def test_pooled_layers_come_back(model):
+    beside = replace(model, config=replace(model.config, pooled=(0, 1)))
+    graph = encoder_graph(beside)
+    assert read_graph(graph).model.config.pooled == (0, 1)
+    assert encoder_graph(*read_graph(graph)) == graph
+    assert embedded(graph, model.config).shape == (len(TEXTS), 3 * WIDTH)
+
+
 @pytest.mark.parametrize("coarse", [0, 30])
 def test_coded_words_come_back_too(model, coarse):
     ids = np.arange(len(VOCABULARY))

