@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bigenough.errors import RungFailed
 from bigenough.measure.energy import EnergyMeter
 from bigenough.measure.machine import machine
 from bigenough.measure.performance import measure_performance
@@ -19,15 +20,21 @@ from bigenough.verdict import metric_intervals, per_class_intervals
 TIMED_SECONDS = 0.4
 """How long single-row calls are timed per candidate; on two cores that keeps the whole of it within five seconds."""
 
-__all__ = ["certify", "describe_quality", "measure", "missed_limits"]
+__all__ = ["certify", "describe_quality", "measure", "missed_limits", "observed"]
 
 
 def measure(candidate: Candidate, texts: Sequence[str], *, threads: int, meter: EnergyMeter) -> dict[str, Any]:
     """Speed, memory, energy and determinism of a candidate in fresh processes.
 
-    Found measured on this kind of processor with as many threads, it is read back.
+    Found measured on this kind of processor with as many threads, it is read back. A model that runs elsewhere is not
+    asked again to be timed: what its replies took anyway is read off their store.
     """
     path = candidate.folder / "performance.json"
+    if candidate.remote:
+        if not path.exists():
+            write_json(path, observed(candidate, texts, meter.country))
+        seen: dict[str, Any] = read_json(path)
+        return seen
     here = {"threads": threads, "cpu": machine().cpu}
     if not path.exists() or read_json(path).get("measured_with") != here:
         performance = measure_performance(
@@ -35,6 +42,15 @@ def measure(candidate: Candidate, texts: Sequence[str], *, threads: int, meter: 
         )
         write_json(path, {**performance.to_json(), "measured_with": here})
     facts: dict[str, Any] = read_json(path)
+    return facts
+
+
+def observed(candidate: Candidate, texts: Sequence[str], country: str | None) -> dict[str, Any]:
+    """What was seen of a model that runs elsewhere, as JSON values; a few rows are asked again for determinism."""
+    predictor: Any = candidate.predictor(None)
+    if not callable(getattr(predictor, "observed", None)):
+        raise RungFailed(f"{candidate.name} runs elsewhere and tells nothing of its speed: it has no method 'observed'.")
+    facts: dict[str, Any] = predictor.observed(texts, country=country)
     return facts
 
 

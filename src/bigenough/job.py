@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bigenough.errors import NotEnoughLabels
+from bigenough.errors import BadOption, NotEnoughLabels
 from bigenough.measure.machine import machine, package_versions
 from bigenough.options import Options
 from bigenough.storage import canonical_json, content_hash
@@ -23,10 +23,9 @@ from bigenough.task import Examples, Task
 from bigenough.task.labelled import Labelled, labelled, with_official_test
 from bigenough.task.reading import read_splits, read_table
 from bigenough.task.splits import Splits, split_examples
+from bigenough.task.table import Table
 
 __all__ = ["Job", "read_job"]
-
-NOT_IDENTITY = ("threads", "offline")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Job:
 
     def identity(self, options: Options) -> dict[str, Any]:
         """What makes a study this one and no other."""
-        return {"data": self.data, "test": self.test, "rows and splits": self.content, **_chosen(options)}
+        return {"data": self.data, "test": self.test, "rows and splits": self.content, **options.identity()}
 
     def facts(self, options: Options) -> Mapping[str, Any]:
         """What study.json says once, when the study begins."""
@@ -116,6 +115,7 @@ def read_job(data: Any, test: Any, options: Options, name: str | None) -> Job:
     held = read_table(test) if test is not None else tables.test
     positions = None
     if held is not None:
+        _check_test(tables.table, held)
         official = with_official_test(read, held)
         read, positions = official.labelled, official.positions
     splits = split_examples(
@@ -123,7 +123,7 @@ def read_job(data: Any, test: Any, options: Options, name: str | None) -> Job:
     )
     _check_groups(read.examples, splits)
     task = Task(
-        name or _name_of(read.source),
+        name or _name_of(str(data) if isinstance(data, str | Path) else read.source),
         read.classes,
         metric=options.metric,
         margin=options.margin_fraction,
@@ -131,12 +131,8 @@ def read_job(data: Any, test: Any, options: Options, name: str | None) -> Job:
         limits=options.limits,
     )
     content = _content(read.examples, read.classes, splits)
-    key = content_hash(content, _chosen(options), length=8)
+    key = content_hash(content, options.identity(), length=8)
     return Job(task, read, splits, key, content, read.sha256, None if held is None else held.sha256)
-
-
-def _chosen(options: Options) -> dict[str, Any]:
-    return {name: value for name, value in options.to_json().items() if name not in NOT_IDENTITY}
 
 
 def _content(examples: Examples, classes: tuple[str, ...], splits: Splits) -> str:
@@ -150,6 +146,14 @@ def _content(examples: Examples, classes: tuple[str, ...], splits: Splits) -> st
     return digest.hexdigest()[:16]
 
 
+def _check_test(train: Table, test: Table) -> None:
+    if test.sha256 == train.sha256:
+        raise BadOption(
+            f"The test set {test.source} has the very content of the table to learn from, {train.source}: every answer "
+            "would be known by heart and nothing proved. Name another test set, or leave it out: certify is then drawn."
+        )
+
+
 def _check_groups(examples: Examples, splits: Splits) -> None:
     if examples.groups is not None and len(np.unique(examples.groups[splits.certify])) < 2:
         raise NotEnoughLabels(
@@ -159,5 +163,5 @@ def _check_groups(examples: Examples, splits: Splits) -> None:
 
 
 def _name_of(source: str) -> str:
-    stem = Path(source).stem if source else "study"
+    stem = Path(source).absolute().stem if source else "study"
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.").lower() or "study"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from bigenough.errors import BadOption
+from bigenough.generalist import NAME, Generalist
 from bigenough.task import Limits, MetricName
 
 __all__ = ["DEFAULT_MARGIN_POINTS", "Options", "OrderBy", "SearchMode", "Shrink"]
@@ -17,6 +18,7 @@ OrderBy = Literal["size", "latency"]
 Shrink = Literal["none", "fast", "all"]
 
 DEFAULT_MARGIN_POINTS = 1.5
+NOT_IDENTITY = ("threads", "offline")
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Options:
         metric: what the verdict is about.
         margin: how many points below the reference still count as good enough; 1.5 against a rung, 0 against a bar.
         alpha: the promised chance of crowning any candidate that is not good enough.
-        against: the reference: "best" (the best rung on select) or a rung's name.
+        against: the reference: "best" (the best rung on select) or a rung's name; None is the generalist where there is
+            one, else the best.
         bar: an absolute reference from 0 to 1, in place of ``against``.
         limits: hard requirements.
         search: "down" fits every rung and tests from the largest nominee down; "up" climbs to the first proof.
@@ -39,6 +42,7 @@ class Options:
         rungs: the rungs to race; every one that is installed when None.
         shrink: which smaller models are made of the best candidates: "none"; "fast" prunes vocabularies and features
             and quantises; "all" also drops and narrows layers and lets the best teach the smaller rungs.
+        generalist: the large model behind an endpoint that is raced with the others; None races without.
         encoder: the pre-trained encoder that the embedding rungs stand on: a name or folder; None takes the default.
         trials: settings tried per rung.
         minutes: training time spent on one rung's search before it stops trying.
@@ -57,13 +61,14 @@ class Options:
     metric: MetricName = "accuracy"
     margin: float | None = None
     alpha: float = 0.05
-    against: str = "best"
+    against: str | None = None
     bar: float | None = None
     limits: Limits = field(default_factory=Limits)
     search: SearchMode = "down"
     order_by: OrderBy = "size"
     rungs: tuple[str, ...] | None = None
     shrink: Shrink = "fast"
+    generalist: Generalist | None = None
     encoder: str | None = None
     trials: int = 16
     minutes: float = 5.0
@@ -85,12 +90,12 @@ class Options:
         if self.bar is not None and not 0 < self.bar < 1:
             hint = f" {self.bar:g} % is written {self.bar / 100:g}." if 1 < self.bar <= 100 else ""
             raise BadOption(f"The bar must lie between 0 and 1. Got {self.bar:g}.{hint}")
-        if self.bar is not None and self.against != "best":
+        if self.bar is not None and self.against is not None:
             raise BadOption(f"Choose one reference: the bar {self.bar:g} or the rung {self.against!r}.")
         if self.margin is not None and not 0 <= self.margin < 100:
             raise BadOption(f"The margin is in points, from 0 to below 100. Got {self.margin:g}.")
         self._check_numbers()
-        if self.search == "up" and self.bar is None and self.against == "best":
+        if self.search == "up" and self.bar is None and self.reference == "best":
             raise BadOption(
                 "Climbing (search='up') stops at the first rung that is good enough, so its reference must be known "
                 "without fitting every rung. Give a bar, as in bar=0.9, or a rung, as in against='frozen'."
@@ -125,6 +130,18 @@ class Options:
         if self.margin is not None:
             return self.margin / 100
         return 0.0 if self.bar is not None else DEFAULT_MARGIN_POINTS / 100
+
+    @property
+    def reference(self) -> str:
+        """Whom the others must not be worse than, when there is no bar."""
+        return self.against or ("best" if self.generalist is None else NAME)
+
+    def identity(self) -> dict[str, Any]:
+        """The choices that make a study another one; what nobody chose is left out, so that new choices change none."""
+        chosen = {name: value for name, value in self.to_json().items() if name not in NOT_IDENTITY}
+        if self.generalist is not None:
+            chosen["generalist"] = self.generalist.identity
+        return {name: value for name, value in chosen.items() if value is not None}
 
     def to_json(self) -> dict[str, Any]:
         """The options as plain JSON values."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bigenough.chat.terms import in_force
 from bigenough.errors import BadOption, InputError
+from bigenough.generalist import Generalist
 from bigenough.job import Job, read_job
 from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
@@ -24,7 +27,7 @@ from bigenough.progress import Progress, Silence, Step
 from bigenough.race import SEARCHING, SHRINKING, Race
 from bigenough.rungs.candidate import Candidate
 from bigenough.rungs.protocol import Rung, Workbench
-from bigenough.rungs.registry import find_rungs
+from bigenough.rungs.registry import find_rungs, usable
 from bigenough.study_folder import StudyFolder
 from bigenough.task import Limits
 from bigenough.task.audit import audit
@@ -50,6 +53,7 @@ def fit(
     out: str | Path | None = None,
     name: str | None = None,
     limits: Limits | Mapping[str, float] | None = None,
+    generalist: Generalist | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Study:
@@ -66,6 +70,8 @@ def fit(
         out: the study's folder, by default ``studies/<name>-<hash>``; a study in it is resumed, never overwritten.
         name: what to call the task; by default the file's name.
         limits: hard requirements, as in ``{"latency_p95_ms": 5, "size_mb": 20}``.
+        generalist: a large model behind an endpoint, as in ``{"url": "https://api.openai.com/v1", "model": "..."}``; it
+            is raced with the others, and is whom they must not be worse than. Its key is read from the environment.
         progress: told what is going on.
         **options: the fields of ``bigenough.options.Options``: metric, margin, against, bar, group, time, seed, ...
 
@@ -78,8 +84,11 @@ def fit(
         OutOfDisk: finished work is kept; the same call goes on from there.
     """
     progress = progress or Silence()
-    choices = _options(text=text, label=label, limits=_limits(limits), **options)
+    asked = Generalist.of(generalist)
+    choices = _options(text=text, label=label, limits=_limits(limits), generalist=asked, **options)
     rungs = find_rungs(choices.rungs, encoder=choices.encoder, report=progress.note)
+    if asked is not None:
+        rungs.append(_generalist_rung(asked, described=descriptions is not None))
     _check_reference(choices, rungs)
     meter = EnergyMeter(choices.country)
     progress.start("reading")
@@ -88,8 +97,18 @@ def fit(
     meanings = read_descriptions(descriptions, job.task.classes)
     folder = StudyFolder(Path(out) if out is not None else Path("studies") / f"{job.task.name}-{job.key}")
     with folder.opened(job.identity(choices), job.facts(choices)):
-        _Run(folder, job, choices, progress, rungs, meter, pool, meanings).tell()
+        run = _Run(folder, job, choices, progress, rungs, meter, pool, meanings)
+        with nullcontext() if asked is None else in_force(asked.terms(account=job.key, cache=run.home)):
+            run.tell()
     return Study(folder.path)
+
+
+def _generalist_rung(generalist: Generalist, *, described: bool) -> Rung:
+    from bigenough.rungs.generalist import GeneralistRung
+
+    rung = GeneralistRung(generalist.url, generalist.model, described=described)
+    rung.reply_tokens = generalist.reply_tokens or rung.reply_tokens
+    return usable(rung)
 
 
 def _limits(given: Limits | Mapping[str, float] | None) -> Limits:
@@ -112,8 +131,13 @@ def _options(**given: Any) -> Options:
 
 def _check_reference(options: Options, rungs: list[Rung]) -> None:
     names = [rung.name for rung in rungs]
-    if options.bar is None and options.against not in ("best", *names):
-        raise BadOption(f"The reference must be 'best' or one of the rungs {names}. Got {options.against!r}.")
+    if options.bar is None and options.reference not in ("best", *names):
+        raise BadOption(f"The reference must be 'best' or one of the rungs {names}. Got {options.reference!r}.")
+
+
+def _plain(text: str) -> str:
+    """A text as copies of it are told: capitals and blanks aside."""
+    return " ".join(text.casefold().split())
 
 
 @dataclass
@@ -180,14 +204,33 @@ class _Run:
     def threads(self) -> int:
         return self.options.threads or len(os.sched_getaffinity(0))
 
+    @property
+    def home(self) -> Path:
+        """Where what all studies of a user share is kept: weights, and replies that were paid for."""
+        home = os.environ.get("BIGENOUGH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "bigenough"
+        return Path(home).expanduser()
+
     @cached_property
     def bench(self) -> Workbench:
-        home = os.environ.get("BIGENOUGH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "bigenough"
         return Workbench(
-            seed=self.options.seed, threads=self.threads, cache=Path(home).expanduser(),
+            seed=self.options.seed, threads=self.threads, cache=self.home,
             offline=self.options.offline, class_names=self.job.task.classes, descriptions=self.descriptions,
-            unlabelled=[] if self.pool is None else pool_texts(self.pool, self.job).texts, say=self.progress.say,
+            unlabelled=self._unlabelled(), say=self.progress.say,
         )  # fmt: skip
+
+    def _unlabelled(self) -> list[str]:
+        """The pool's texts without those of certify and select: nothing is fitted on what it is chosen or judged by."""
+        if self.pool is None:
+            return []
+        held = {_plain(text) for rows in (self.job.select, self.job.certify) for text in rows.texts}
+        texts = pool_texts(self.pool, self.job).texts
+        kept = [text for text in texts if _plain(text) not in held]
+        if len(kept) < len(texts):
+            self.progress.note(
+                f"{len(texts) - len(kept):,} of {len(texts):,} unlabelled texts stand in select or certify too, and "
+                "teach nobody."
+            )
+        return kept
 
 
 @dataclass(frozen=True)

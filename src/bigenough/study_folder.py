@@ -86,9 +86,10 @@ class StudyFolder:
                 f"{self.path} holds a study in format {held.get('format')!r}; this bigenough reads format {FORMAT}. "
                 "Name another folder (--out DIR)."
             )
-        differing = sorted(key for key in identity if held["identity"].get(key) != identity[key])
+        there = held["identity"]
+        differing = sorted(key for key in {*identity, *there} if there.get(key) != identity.get(key))
         if differing:
-            told = "; ".join(f"{key}: {held['identity'].get(key)!r} there, {identity[key]!r} now" for key in differing)
+            told = "; ".join(f"{key}: {there.get(key)!r} there, {identity.get(key)!r} now" for key in differing)
             raise StudyMismatch(
                 f"{self.path} holds a study of other data or options ({told}) and is never overwritten. "
                 "Name another folder (--out DIR), or leave --out away to get one of its own."

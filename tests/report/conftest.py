@@ -185,7 +185,7 @@ def make_study(scenario=Scenario()):
     )
     nominees = ["frozen", "linear", "majority"] if scenario.bar is not None else ["linear", "majority"]
     left_out = [
-        {"candidate": name, "reason": "linear costs less to serve and was as good on select"}
+        {"candidate": name, "reason": "linear is smaller and was as good on select"}
         for name in ("static",)
         if name not in nominees
     ]

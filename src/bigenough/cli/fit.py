@@ -9,12 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from bigenough.duration import duration_seconds
+from bigenough.errors import BadOption
 
 __all__ = ["fit_command"]
 
 COLUMNS = "Columns"
 VERDICT = "Verdict"
 LIMITS = "Limits"
+GENERALIST = "Generalist"
 WORK = "Work"
 
 
@@ -53,8 +55,12 @@ def fit_command(
         ),
     ] = None,
     against: Annotated[
-        str, typer.Option(help="The reference: best (on select) or a rung's name.", rich_help_panel=VERDICT)
-    ] = "best",
+        str | None,
+        typer.Option(
+            help="The reference: best (on select) or a rung's name [generalist if there is one, else best].",
+            rich_help_panel=VERDICT,
+        ),
+    ] = None,
     bar: Annotated[
         float | None, typer.Option(help="An absolute reference, as in 0.92.", rich_help_panel=VERDICT)
     ] = None,
@@ -72,6 +78,43 @@ def fit_command(
         float | None, typer.Option(help="Memory above a bare interpreter.", rich_help_panel=LIMITS)
     ] = None,
     max_size_mb: Annotated[float | None, typer.Option(help="Bytes on disk, in 10^6.", rich_help_panel=LIMITS)] = None,
+    generalist: Annotated[
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible endpoint to race; its key is read from OPENAI_API_KEY.",
+            rich_help_panel=GENERALIST,
+        ),
+    ] = None,
+    generalist_model: Annotated[
+        str | None, typer.Option(help="The model's name there.", rich_help_panel=GENERALIST)
+    ] = None,
+    generalist_usd: Annotated[
+        float | None, typer.Option(help="The most to spend on it, in US dollars.", rich_help_panel=GENERALIST)
+    ] = None,
+    generalist_tokens: Annotated[
+        int | None, typer.Option(help="The most tokens, read and written.", rich_help_panel=GENERALIST)
+    ] = None,
+    price_in: Annotated[
+        float | None, typer.Option(help="US dollars per million tokens read; looked up.", rich_help_panel=GENERALIST)
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(help="The same, of tokens written.", rich_help_panel=GENERALIST)
+    ] = None,
+    key_variable: Annotated[
+        str | None, typer.Option(help="Environment variable with the key.", rich_help_panel=GENERALIST)
+    ] = None,
+    reply_tokens: Annotated[
+        int | None,
+        typer.Option(help="Tokens of a reply beside its label; more if it thinks aloud.", rich_help_panel=GENERALIST),
+    ] = None,
+    stop_early: Annotated[
+        bool,
+        typer.Option(
+            "--stop-early",
+            help="Ask it about certify rows in batches, until the test decides.",
+            rich_help_panel=GENERALIST,
+        ),
+    ] = False,
     rungs: Annotated[
         str | None, typer.Option(help="Rungs to race, as in majority,linear; by default all.", rich_help_panel=WORK)
     ] = None,
@@ -93,12 +136,16 @@ def fit_command(
         str | None, typer.Option(help="ISO code, as in DEU, whose grid makes energy CO2e.", rich_help_panel=WORK)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The study's folder [studies/NAME-HASH].", rich_help_panel=WORK)
+        Path | None, typer.Option(help="The study's folder; by default studies/NAME-HASH.", rich_help_panel=WORK)
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the task.", rich_help_panel=WORK)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.", rich_help_panel=WORK)] = False,
 ) -> None:
     """Race the ladder on a table and prove which is the smallest model that is good enough."""
+    asked = {
+        "url": generalist, "model": generalist_model, "usd": generalist_usd, "tokens": generalist_tokens,
+        "price_in": price_in, "price_out": price_out, "key_variable": key_variable, "reply_tokens": reply_tokens,
+    }  # fmt: skip
     limits = {"latency_p95_ms": max_latency_p95_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
     options: dict[str, Any] = {
         "label": label, "text": text, "group": group, "time": time, "test": test, "unlabelled": unlabelled,
@@ -107,10 +154,23 @@ def fit_command(
         "metric": metric, "margin": margin, "against": against, "bar": bar, "alpha": alpha, "search": search,
         "order_by": order_by, "trials": trials, "minutes": minutes, "seed": seed, "threads": threads,
         "rungs": None if rungs is None else tuple(each.strip() for each in rungs.split(",")),
+        "generalist": _generalist({name: value for name, value in asked.items() if value is not None}, stop_early),
         "offline": offline, "country": country, "out": out, "name": name,
         "limits": {key: value for key, value in limits.items() if value is not None},
     }  # fmt: skip
     raise typer.Exit(run_and_show(table, options, as_json=as_json))
+
+
+def _generalist(asked: dict[str, Any], stop_early: bool) -> dict[str, Any] | None:
+    if "url" not in asked or "model" not in asked:
+        if asked or stop_early:
+            given = sorted(asked) + (["stop_early"] if stop_early else [])
+            raise BadOption(
+                "A generalist needs its address and the name of its model: --generalist URL --generalist-model NAME. "
+                f"Got only {given}."
+            )
+        return None
+    return {**asked, "stop_early": stop_early}
 
 
 def run_and_show(table: Any, options: dict[str, Any], *, as_json: bool) -> int:

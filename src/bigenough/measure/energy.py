@@ -122,6 +122,7 @@ class EnergyMeter:
     """
 
     def __init__(self, country: str | None = None) -> None:
+        self.country = country
         self.grid = grid_factor(country)
 
     @cached_property

@@ -14,7 +14,7 @@ from typing import Any
 from bigenough.errors import BadOption, BigEnoughError, MissingExtra, RungFailed
 from bigenough.rungs.protocol import Rung
 
-__all__ = ["GROUP", "find_rungs"]
+__all__ = ["GROUP", "find_rungs", "usable"]
 
 GROUP = "bigenough.rungs"
 """The entry-point group in which a package names its rungs: ``name = "module:Class"``."""
@@ -59,6 +59,11 @@ def find_rungs(
             tell(f"{error} It is left out.")
     rungs = _equipped(sorted(rungs, key=lambda rung: (rung.place, rung.name)), tell if names is None else None)
     return rungs
+
+
+def usable(rung: Rung) -> Rung:
+    """The rung, if the packages it needs are installed. Raises ``MissingExtra``."""
+    return _equipped([rung], None)[0]
 
 
 def _points() -> dict[str, EntryPoint]:

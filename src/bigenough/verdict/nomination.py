@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from bigenough.verdict.verdict import LeftOut
 
@@ -61,14 +61,16 @@ class Nomination:
         return cls(data["reference"], data["reference_within_limits"], tuple(data["nominees"]), left_out)
 
 
-def nominate(contenders: Sequence[Contender], *, against: str | None) -> Nomination:
+def nominate(
+    contenders: Sequence[Contender], *, against: str | None, order_by: Literal["size", "latency"] = "size"
+) -> Nomination:
     """Choose the reference and order the nominees by what is known from select alone.
 
     ``against`` is "best" (the best on select; of equals the cheapest), a candidate's name, or None for an absolute bar.
     Nominees are the candidates that are cheaper than the reference, meet every limit, and lie on the frontier: no
     candidate that costs as little or less is as good on select. Since the frontier falls as cost falls, the fixed
     sequence (Maurer, Hothorn & Lehmacher 1995) goes from the likeliest to pass to the least likely; any order that is
-    fixed before certify is opened keeps its error.
+    fixed before certify is opened keeps its error. ``order_by`` says what the costs are, for the reasons' words.
 
     Raises:
         KeyError: ``against`` names no contender.
@@ -89,7 +91,7 @@ def nominate(contenders: Sequence[Contender], *, against: str | None) -> Nominat
     for each in sorted(contenders, key=lambda each: (each.cost, -each.select_score)):
         if reference is not None and each.name == reference.name:
             continue
-        reason = _why_left_out(each, reference, chosen)
+        reason = _why_left_out(each, reference, chosen, order_by)
         if reason is None:
             chosen.append(each)
         else:
@@ -105,13 +107,16 @@ def nominate(contenders: Sequence[Contender], *, against: str | None) -> Nominat
     )
 
 
-def _why_left_out(each: Contender, reference: Contender | None, cheaper: Sequence[Contender]) -> str | None:
+def _why_left_out(
+    each: Contender, reference: Contender | None, cheaper: Sequence[Contender], order_by: str
+) -> str | None:
     if each.missed_limits:
         return "; ".join(each.missed_limits)
     if reference is not None and each.cost >= reference.cost:
-        return f"costs as much to serve as the reference {reference.name} or more"
+        as_much = "is as large as" if order_by == "size" else "takes as long for a row as"
+        return f"{as_much} the reference {reference.name}, or more so"
     better = [other for other in cheaper if other.select_score >= each.select_score]
     if better:
         best = max(better, key=lambda other: other.select_score)
-        return f"{best.name} costs less to serve and was as good on select"
+        return f"{best.name} is {'smaller' if order_by == 'size' else 'faster'} and was as good on select"
     return None
