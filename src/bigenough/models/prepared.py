@@ -56,7 +56,7 @@ def prepared_encoder(weights: Weights, *, cache: Path, middle: bool = False) -> 
     Args:
         weights: of the encoder.
         cache: where prepared encoders are kept.
-        middle: whether a sentence vector has the embeddings' and the middle layer's mean before the last one's.
+        middle: whether a sentence vector has the middle layer's mean before the last one's.
     """
     folder = cache / "encoders" / f"{weights.identity}-{RECIPE}{'-middle' if middle else ''}"
     if not (folder / "prepared.json").is_file():
@@ -71,8 +71,7 @@ def _prepare(weights: Weights, folder: Path, middle: bool) -> None:
 
     model = read_bert(weights.folder)
     if middle:
-        beside = tuple(sorted({0, len(model.layers) // 2}))
-        model = replace(model, config=replace(model.config, pooled=beside))
+        model = replace(model, config=replace(model.config, pooled=(len(model.layers) // 2,)))
     tokenizer = plain_tokenizer(Tokenizer.from_file(str(weights.folder / "tokenizer.json")), model.config.max_length)
     with atomic_folder(folder) as made:
         write_bytes(made / "model.onnx", encoder_graph(model))
