@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real data that a package ships, cut small, and one study of it that many tests look at."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the package exports, and what importing it must not drag in."""
 
 import json

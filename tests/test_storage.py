@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files are whole or absent, and their hashes hold."""
 
 import errno

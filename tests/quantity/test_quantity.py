@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A figure keeps its range, unit and provenance, and unknown stays unknown."""
 
 import pytest

@@ -151,6 +151,17 @@ def test_doubled_names_hurt_only_when_they_are_meant(tmp_path):
         find_column(table, "note", "label")
 
 
+@pytest.mark.parametrize("role", ["text", "label"])
+def test_a_guess_that_falls_on_a_doubled_name_is_refused_for_that_name(tmp_path, role):
+    header = {"text": "text,text,title,label", "label": "text,label,label,queue"}[role]
+    cells = {"text": "{0},{0} again,a title,{1}", "label": "{0},{1},{1},{1}"}[role]
+    lines = [cells.format(text.replace(",", " "), "ab"[i % 2]) for i, text in enumerate(prose(1))]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join([header, *lines]) + "\n")
+    with pytest.raises(ColumnNotFound, match=f"several columns called '{role}', so the {role} column .*'{role}#2'"):
+        guess_columns(read_table(path))
+
+
 def test_the_text_of_a_table_without_labels():
     assert guess_text(read_table({"nr": NUMBERS, "anfrage": prose(1)})) == "anfrage"
     assert guess_text(read_table({"x": ["yes", "no"]})) == "x"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every score against scikit-learn, and its properties."""
 
 import numpy as np

@@ -106,6 +106,21 @@ def test_a_planted_change_of_the_verdict_is_found(field):
     assert not all(check.agree for check in recompute(planted, gold, arrays, groups=groups))
 
 
+LIES = [
+    "All is well.",
+    "linear (1.0 kB) is as good as anybody may wish.",
+    "The best, linear: these test rows cannot tell.",
+    "The choice is static.",
+]
+
+
+@pytest.mark.parametrize("sentence", LIES)
+def test_a_sentence_that_says_another_answer_or_model_is_found(sentence):
+    gold, arrays, groups, stored = _stored(margin=0.1)
+    found = recompute(stored | {"sentence": sentence}, gold, arrays, groups=groups)
+    assert any(check.name.endswith("in the sentence") and not check.agree for check in found)
+
+
 NUMBERS = ["score", "reference_score", "difference", "lower", "upper", "p_value", "mcnemar_p", "n", "level"]
 NUMBERS += ["only_candidate_right", "only_reference_right", "smallest_provable_margin"]
 

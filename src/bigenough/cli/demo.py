@@ -44,7 +44,7 @@ def diagnosis_terms() -> dict[str, list[str]]:
 
 
 def demo_command(
-    out: Annotated[Path | None, typer.Option(help="The study's folder [studies/icd-10-cm-HASH].")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder, by default studies/icd-10-cm-HASH.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Which chapter of ICD-10-CM does a diagnosis belong to? Race the ladder on disease families it never saw."""

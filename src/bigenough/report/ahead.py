@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bigenough.report.files import Json
 from bigenough.report.markup import Html, element
-from bigenough.report.numbers import count, keep_together, percent
+from bigenough.report.numbers import count, keep_together, percent, points
 from bigenough.report.view import View
 from bigenough.rungs.extrapolation import LEVEL, Forecast, Law, NoLaw, extrapolate
 
@@ -28,6 +28,7 @@ class Continued:
         ahead: rows, score, low, high from the last point on; empty when the points say nothing.
         law: the laws that the points leave possible, or why there is none.
         target: the score it would have to reach to be good enough, None if it is there or nothing is asked of it.
+        tested: what at most half of the rows foretold of all of them; None where so few points say nothing.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Continued:
     ahead: Sequence[tuple[int, float, float, float]]
     law: Law | NoLaw
     target: float | None
+    tested: Forecast | None = None
 
 
 def forecasts(view: View) -> list[Continued]:
@@ -55,8 +57,15 @@ def forecasts(view: View) -> list[Continued]:
             ahead = [(rows[-1], scores[-1], here.low, here.high)]
             ahead += [_step(law.at(round(step * rows[-1]))) for step in _STEPS]
         target = aim if aim is not None and scores[-1] < aim else None
-        found.append(Continued(one.name, rows, scores, ahead, law, target))
+        found.append(Continued(one.name, rows, scores, ahead, law, target, _backwards(rows, scores, scored)))
     return found
+
+
+def _backwards(rows: Sequence[int], scores: Sequence[float], scored_rows: int) -> Forecast | None:
+    """The forecast of the last point from those with at most half of its rows, to be held against what came true."""
+    half = sum(2 * some <= rows[-1] for some in rows)
+    law = extrapolate(rows[:half], scores[:half], scored_rows) if scored_rows and half else None
+    return law.at(rows[-1]) if isinstance(law, Law) else None
 
 
 def _step(one: Forecast) -> tuple[int, float, float, float]:
@@ -104,7 +113,7 @@ def _sentence(one: Continued) -> str:
         return f"cannot be foretold: {one.law.reason}."
     twice = one.law.at(2 * one.rows[-1])
     low, high = percent(twice.low).removesuffix(" %"), percent(twice.high)
-    said = f"{low} to {high}, from {percent(one.scores[-1])} today."
+    said = f"{low} to {high}, from {percent(one.scores[-1])} today.{_tested(one)}"
     if one.target is None:
         return said
     there = one.law.reach(one.target, _FURTHEST * one.rows[-1])
@@ -120,6 +129,15 @@ def _sentence(one: Continued) -> str:
         f"{said} It would come to the {percent(one.target)} asked for at about {_rounded(there.rows)} fit rows "
         f"({_rounded(there.earliest)} to {latest})."
     )
+
+
+def _tested(one: Continued) -> str:
+    """How the same forecast would have done, from half of the rows."""
+    if one.tested is None:
+        return ""
+    low, high = percent(one.tested.low).removesuffix(" %"), percent(one.tested.high)
+    off = points(one.tested.score - one.scores[-1])
+    return f" Tested backwards, half of the rows foretold {low} to {high} for today: off by {off} points."
 
 
 def _rounded(rows: int) -> str:

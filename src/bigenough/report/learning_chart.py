@@ -84,10 +84,6 @@ def curves(lines: Sequence[Curve], frame: Frame, *, y_title: str) -> Chart:
 def _foretold(ahead: Sequence[Ahead], mark: Mark, x: alt.X, y: alt.Y, scale: alt.Scale) -> list[alt.Chart]:
     if not ahead:
         return []
-    rows = [
-        {"rows": one.rows, **{key: 100 * value for key, value in one._asdict().items() if key != "rows"}}
-        for one in ahead
-    ]
     rows = [{"rows": one.rows, "score": 100 * one.score, "low": 100 * one.low, "high": 100 * one.high} for one in ahead]
     base = alt.Chart(as_data(rows))
     band = base.mark_area(color=mark.colour, opacity=0.13).encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q")

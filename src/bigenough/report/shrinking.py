@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import entry_points
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from bigenough.report.files import Json
 from bigenough.report.markup import Html, element, join, table
 from bigenough.report.numbers import count, milliseconds, percent, points, size, times
 from bigenough.report.view import Contender, View
+from bigenough.rungs.registry import GROUP
 from bigenough.verdict.compare import CONFIDENCE, Figures, Question, compare
 
 __all__ = ["Shrunk", "refused", "shrunk", "steps"]
@@ -46,22 +48,30 @@ def shrunk(view: View) -> list[Shrunk]:
 
 
 def refused(view: View) -> dict[str, str]:
-    """The reasons of steps that gave no candidate: what was made from a candidate is named after it."""
+    """The reasons of steps that gave no candidate: what was made from a candidate is named after it.
+
+    So may a rung be ("tuned" and "tuned-static"); the ladder's own are no steps.
+    """
+    ladder = entry_points(group=GROUP).names
     names = [one.name for one in view.contenders if one.role != "no result"]
     listed = {str(name) for name in (view.files.plan or {}).get("made_from") or ()}
     gone = {one.name: one.reason for one in view.contenders if one.role == "no result" and one.reason}
     return {
         name: reason
         for name, reason in gone.items()
-        if name in listed or any(name.startswith(f"{parent}-") or name.endswith(f"-from-{parent}") for parent in names)
+        if name in listed
+        or (
+            name not in ladder
+            and any(name.startswith(f"{parent}-") or name.endswith(f"-from-{parent}") for parent in names)
+        )
     }
 
 
 def steps(view: View) -> Html | None:
-    """The section; None when nothing was shrunk."""
+    """The section; None when nothing was shrunk or refused."""
     made = shrunk(view)
     if not made:
-        return None
+        return _refusals(view)
     head = ["Step", "Size", "Latency, p50", f"{view.metric_name[:1].upper()}{view.metric_name[1:]}", "Labels changed"]
     found = table(
         "One line a step: before → after", head, [_row(step, view) for step in made], kind="cards",
@@ -74,7 +84,7 @@ def steps(view: View) -> Html | None:
         "two differ. The variants of a step were chosen on select.",
         class_="note",
     )
-    return join([_frontiers(view, made), found, note, _refusals(view)])
+    return join([_frontiers(view, made), found, note, _processor(made), _refusals(view)])
 
 
 def _row(step: Shrunk, view: View) -> list[Html | str]:
@@ -134,6 +144,21 @@ def _flips(step: Shrunk) -> Html | str:
     changed = int(np.sum(child.predicted != parent.predicted))
     share = percent(changed / max(1, len(child.predicted)), 2)
     return join([count(changed), element("small", share)], " ")
+
+
+def _processor(made: list[Shrunk]) -> Html | None:
+    """What of the processor the 8-bit products stand on; other processors may round, and label, otherwise."""
+    records = [step.child.files.candidate.get("record") or {} for step in made]
+    told = [record["processor_features"] for record in records if record.get("processor_features") is not None]
+    if not told:
+        return None
+    features = ", ".join(told[0]) or "none of the known ones"
+    return element(
+        "p",
+        f"8-bit variants were tried on this machine's processor ({features}). Labels near a tie may differ on another: "
+        "run the specialist's self-check where it will serve.",
+        class_="note",
+    )
 
 
 def _refusals(view: View) -> Html | None:

@@ -200,7 +200,7 @@ def _name_score(name: str, telling: tuple[str, ...]) -> float:
 def _best_text(table: Table, profiles: Iterable[_Profile], *, leave_out: set[str | None]) -> str:
     scores = {}
     for one in profiles:
-        if one.name in leave_out or one.kind != "text" or one.odd > 0.5 or _is_doubled(table, one.name):
+        if one.name in leave_out or one.kind != "text" or one.odd > 0.5:
             continue
         name_score = _name_score(one.name, _TEXT_NAMES) - max(0.0, _name_score(one.name, _LABEL_NAMES)) / 2
         if one.mean_chars < 4 and name_score < 3:
@@ -208,7 +208,7 @@ def _best_text(table: Table, profiles: Iterable[_Profile], *, leave_out: set[str
         scores[one.name] = name_score + 2.5 * log10(one.mean_chars) + 3 * one.distinct + 2 * one.filled
     if not scores:
         raise ColumnNotFound(_cannot_guess(table, "text", "long and mostly distinct"))
-    return max(scores, key=lambda name: scores[name])
+    return _plain(table, max(scores, key=lambda name: scores[name]), "text")
 
 
 def _best_label(table: Table, profiles: Iterable[_Profile], *, leave_out: set[str | None]) -> tuple[str, str]:
@@ -216,13 +216,14 @@ def _best_label(table: Table, profiles: Iterable[_Profile], *, leave_out: set[st
     scores: dict[str, float] = {}
     telling: dict[str, float] = {}
     for one in profiles:
-        if one.name in leave_out or _is_doubled(table, one.name) or not _may_be_label(one):
+        if one.name in leave_out or not _may_be_label(one):
             continue
         telling[one.name] = _name_score(one.name, _LABEL_NAMES)
         scores[one.name] = 2 * telling[one.name] + 2 * one.filled + (one.kind == "text") - one.distinct
     if not scores:
         raise ColumnNotFound(_cannot_guess(table, "label", "of few values that come back"))
     ranked = sorted(scores, key=lambda name: -scores[name])  # stable: the first column wins a tie
+    _plain(table, ranked[0], "label")
     if telling[ranked[0]] <= 0 and len(ranked) > 1 and telling[ranked[1]] == telling[ranked[0]]:
         raise ColumnNotFound(
             f"The label column of {table.source} cannot be guessed: {few(_quoted(ranked))} could each be it. "
@@ -239,13 +240,14 @@ def _may_be_label(one: _Profile) -> bool:
     return one.n_distinct <= max(0.5 * one.n, 2) and (one.odd <= 0.5 or _name_score(one.name, _LABEL_NAMES) > 0)
 
 
-def _is_doubled(table: Table, name: str) -> bool:
-    return name in table.duplicated or (name.rpartition("#")[0] in table.duplicated)
+def _plain(table: Table, name: str, role: str) -> str:
+    """The guessed column, unless its name is doubled: passing it over would train on the next best without a word."""
+    original = name if name in table.duplicated else name.rpartition("#")[0]
+    return find_column(table, original, role) if original in table.duplicated else name
 
 
 def _cannot_guess(table: Table, role: str, look: str) -> str:
-    doubled = f" The doubled names {few(_quoted(table.duplicated))} were passed over." if table.duplicated else ""
     return (
-        f"The {role} column of {table.source} cannot be guessed: no column is {look}.{doubled} "
+        f"The {role} column of {table.source} cannot be guessed: no column is {look}. "
         f"Its columns are: {few(_quoted(table.frame.columns), 30)}. Name it (--{role})."
     )
