@@ -11,9 +11,9 @@ import pytest
 
 from bigenough.evidence import certify, describe_quality
 from bigenough.quantity import unknown
+from bigenough.report.ahead import forecasts
 from bigenough.report.files import read_study
 from bigenough.report.page import render
-from bigenough.report.ahead import forecasts
 from bigenough.report.shrinking import paired, refused, shrunk, steps
 from bigenough.report.view import view
 from bigenough.rungs.candidate import Budget, make_candidate

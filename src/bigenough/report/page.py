@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bigenough.report import costs, data, mistakes, origin, quality, shrinking, words
+from bigenough.report import costs, data, mistakes, origin, quality, shrinking, thousand, words
 from bigenough.report.files import StudyFiles, read_study
 from bigenough.report.frame import document
 from bigenough.report.markup import Html, element, raw
@@ -75,6 +75,7 @@ def _sections(seen: View) -> list[Html]:
         _section("frontier", "Quality against cost", quality.frontier(seen)),
         *([_section("smaller", "Smaller still", smaller)] if smaller is not None else []),
         _section("rungs", "The ladder, rung by rung", quality.rungs(seen)),
+        _section("thousand", "What 1,000 requests take", thousand.thousand(seen)),
         _section("proof", "What certify could and could not prove", quality.proof(seen)),
         _section(
             "errors",
