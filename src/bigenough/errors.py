@@ -12,6 +12,8 @@
     ├── MissingExtra (ImportError)     a rung needs a package that is not installed
     ├── WeightsNotFound                no folder, package, cache or hub has the named weights
     ├── RungFailed                     one rung could not be fitted; the study keeps the others
+    │   ├── BudgetSpent                an endpoint's next request might cost more than the budget leaves
+    │   └── RequestRefused             an endpoint does not take a request as it is
     ├── TamperedArtefact               a file is not the one that was judged
     ├── StudyMismatch                  the folder holds a study of other data or other options
     └── OutOfDisk (OSError)            nothing was lost: free space, run the same command again
@@ -22,11 +24,13 @@ Each message says what was found, where, what was expected and what to do next.
 __all__ = [
     "BadOption",
     "BigEnoughError",
+    "BudgetSpent",
     "ColumnNotFound",
     "InputError",
     "MissingExtra",
     "NotEnoughLabels",
     "OutOfDisk",
+    "RequestRefused",
     "RungFailed",
     "StudyMismatch",
     "TamperedArtefact",
@@ -75,6 +79,22 @@ class WeightsNotFound(BigEnoughError, FileNotFoundError):
 
 class RungFailed(BigEnoughError):
     """One rung could not be fitted; a study records the reason and goes on with the others."""
+
+
+class BudgetSpent(RungFailed):
+    """The next request might cost more than the budget leaves; every reply that was paid for is kept."""
+
+
+class RequestRefused(RungFailed):
+    """The endpoint does not take a request as it is.
+
+    Attributes:
+        parameter: what it complains of, in its own words.
+    """
+
+    def __init__(self, message: str, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class TamperedArtefact(BigEnoughError):

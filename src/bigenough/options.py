@@ -44,6 +44,7 @@ class Options:
             and quantises; "all" also drops and narrows layers and lets the best teach the smaller rungs.
         generalist: the large model behind an endpoint that is raced with the others; None races without.
         encoder: the pre-trained encoder that the embedding rungs stand on: a name or folder; None takes the default.
+        llm: the small language model that the mini rungs stand on, a name or a GGUF file; asks for these rungs.
         trials: settings tried per rung.
         minutes: training time spent on one rung's search before it stops trying.
         budget_minutes: one budget for the fits of all rungs together, searched by successive halving; None gives each
@@ -70,6 +71,7 @@ class Options:
     shrink: Shrink = "fast"
     generalist: Generalist | None = None
     encoder: str | None = None
+    llm: str | None = None
     trials: int = 16
     minutes: float = 5.0
     budget_minutes: float | None = None
@@ -95,6 +97,7 @@ class Options:
         if self.margin is not None and not 0 <= self.margin < 100:
             raise BadOption(f"The margin is in points, from 0 to below 100. Got {self.margin:g}.")
         self._check_numbers()
+        self._check_stop_early()
         if self.search == "up" and self.bar is None and self.reference == "best":
             raise BadOption(
                 "Climbing (search='up') stops at the first rung that is good enough, so its reference must be known "
@@ -109,6 +112,19 @@ class Options:
             raise BadOption(
                 "Climbing (search='up') goes by the ladder's order; order_by='latency' needs search='down'."
             )
+
+    def _check_stop_early(self) -> None:
+        if self.generalist is None or not self.generalist.stop_early:
+            return
+        found = []
+        if self.metric != "accuracy":
+            found.append(f"the metric is {self.metric}, and the test that may stop early is about accuracy")
+        if self.search == "up":
+            found.append("search='up' asks every row before the first rung is fitted")
+        if self.bar is not None:
+            found.append(f"against the bar {self.bar:g} its answers decide nothing")
+        if found:
+            raise BadOption(f"Asking the generalist cannot stop early: {'; '.join(found)}. Leave --stop-early out.")
 
     def _check_numbers(self) -> None:
         if not 0 < self.alpha < 0.5:

@@ -86,7 +86,7 @@ def fit(
     progress = progress or Silence()
     asked = Generalist.of(generalist)
     choices = _options(text=text, label=label, limits=_limits(limits), generalist=asked, **options)
-    rungs = find_rungs(choices.rungs, encoder=choices.encoder, report=progress.note)
+    rungs = find_rungs(choices.rungs, encoder=choices.encoder, llm=choices.llm, report=progress.note)
     if asked is not None:
         rungs.append(_generalist_rung(asked, described=descriptions is not None))
     _check_reference(choices, rungs)

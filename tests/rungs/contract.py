@@ -142,7 +142,7 @@ class RungContract:
     def test_it_saves_no_code(self, case: Case, tmp_path: Path) -> None:
         case.predictor.save(tmp_path)
         files = [path for path in tmp_path.rglob("*") if path.is_file()]
-        assert {path.suffix for path in files} <= {".json", ".safetensors", ".onnx", ".txt"}
+        assert {path.suffix for path in files} <= {".json", ".safetensors", ".onnx", ".gguf", ".txt"}
         assert json.loads((tmp_path / "predictor.json").read_text())["kind"] == case.predictor.kind
 
     def test_saving_twice_gives_the_same_bytes(self, case: Case, tmp_path: Path) -> None:

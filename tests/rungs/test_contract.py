@@ -14,7 +14,7 @@ from bigenough.task import Examples
 
 # These have cases of their own, in test_label_names, test_tuned and test_few: the names of the classes matter to the
 # first, and the others, which take minutes on real weights, are held to the contract on a tiny encoder.
-ELSEWHERE = ("label-names", "tuned", "few")
+ELSEWHERE = ("label-names", "tuned", "few", "mini", "tuned-mini")
 RUNGS = [rung for rung in find_rungs(report=lambda message: None) if rung.name not in ELSEWHERE]
 
 

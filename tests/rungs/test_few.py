@@ -16,10 +16,12 @@ from models.tiny_bert import write_model
 from rungs.contract import Case, RungContract, in_fresh_process
 
 from bigenough.errors import MissingExtra, WeightsNotFound
+from bigenough.rungs.dense import fit_head
 from bigenough.rungs.few import FewRung
-from bigenough.rungs.frozen import FrozenRung
+from bigenough.rungs.frozen import shared_encoder
 from bigenough.rungs.protocol import Workbench
 from bigenough.task import Examples
+from bigenough.task.metrics import macro_f1
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -78,12 +80,13 @@ def test_tuning_beats_the_frozen_encoder(rung, bench):
     assert hits[0] > hits[1] + 0.02
 
 
-def test_no_steps_are_the_frozen_rung(rung, bench):
+def test_no_steps_are_a_head_on_the_encoder_as_it_is(rung, bench):
     examples = sentences(4, 0)
     settings = settings_of(rung, examples, steps=0)
     found = rung.fit(examples, 4, settings, bench).predict_proba(examples.texts)
-    frozen = FrozenRung(rung.encoder).fit(examples, 4, settings, bench).predict_proba(examples.texts)
-    np.testing.assert_array_equal(found, frozen)
+    vectors = shared_encoder(rung.encoder, bench).encoder.embed(examples.texts)
+    head = fit_head(vectors, examples.labels, 4, settings)
+    np.testing.assert_allclose(found, head.probabilities(vectors), atol=1e-6)
 
 
 def test_watching_says_what_it_compared_and_can_be_repeated(rung, bench):
@@ -94,6 +97,35 @@ def test_watching_says_what_it_compared_and_can_be_repeated(rung, bench):
     again = rung.fit(examples, 4, seen.settings, bench)
     np.testing.assert_array_equal(again.predict_proba(watch.texts), seen.predictor.predict_proba(watch.texts))
     assert seen.settings["steps"] == seen.record["variants"][seen.record["kept"]]["settings"]["steps"]
+
+
+def test_the_graph_is_held_against_torch(rung, bench):
+    """Its vectors have length 1, which the network's have not while it learns."""
+    examples, watch = sentences(8, 0), sentences(5, 2)
+    seen = rung.fit_watching(examples, 4, settings_of(rung, examples), bench, watch)
+    assert seen.record["kept"] == 0
+    export = seen.record["export"]
+    assert export["texts"] == len(watch)
+    assert export["max_probability_difference"] < 1e-4
+    assert export["flips"] == 0
+
+
+def test_the_choice_is_made_by_the_metric(rung, bench):
+    examples, watch = sentences(8, 0), sentences(20, 2)
+    watch = watch.take(np.flatnonzero((watch.labels > 0) | (np.arange(len(watch)) < 8)))
+    seen = rung.fit_watching(examples, 4, settings_of(rung, examples), replace(bench, metric="macro_f1"), watch)
+    said = seen.predictor.predict_proba(watch.texts).argmax(axis=1)
+    assert seen.record["variants"][seen.record["kept"]]["score"] == macro_f1(watch.labels, said)
+
+
+def test_the_refit_has_its_record(rung, bench):
+    examples = sentences(4, 0)
+    settings = settings_of(rung, examples, steps=2)
+    made = rung.fit_recorded(examples, 4, settings, bench)
+    assert made.record["notes"] == []
+    assert made.record["steps"] == 2
+    found = rung.fit(examples, 4, settings, bench).predict_proba(examples.texts)
+    np.testing.assert_array_equal(made.predictor.predict_proba(examples.texts), found)
 
 
 def test_an_encoder_that_tuning_spoils_stays_frozen(rung, bench):

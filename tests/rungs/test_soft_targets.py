@@ -6,6 +6,7 @@ import pytest
 from models.tiny_bert import write_model
 from scipy.sparse import csr_array
 
+from bigenough.rungs.frozen import FrozenRung
 from bigenough.rungs.linear import LinearRung
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.softmax_regression import balanced_weights, fit_softmax_regression
@@ -45,6 +46,15 @@ def test_a_wrong_number_of_columns_is_refused():
 
 def test_the_static_rung_learns_the_same_from_both(tmp_path, fit_split, select_split):
     rung = StaticRung(str(write_model(tmp_path / "model")))
+    bench = Workbench(0, 1, tmp_path / "cache", offline=True)
+    settings = rung.first_settings(fit_split, 4)
+    hard = rung.fit(fit_split, 4, settings, bench).predict_proba(select_split.texts)
+    soft = rung.fit_soft(fit_split.texts, np.eye(4)[fit_split.labels], 4, settings, bench)
+    np.testing.assert_allclose(soft.predict_proba(select_split.texts), hard, atol=0.01)
+
+
+def test_the_frozen_rung_learns_the_same_from_both(tmp_path, fit_split, select_split):
+    rung = FrozenRung(str(write_model(tmp_path / "model")))
     bench = Workbench(0, 1, tmp_path / "cache", offline=True)
     settings = rung.first_settings(fit_split, 4)
     hard = rung.fit(fit_split, 4, settings, bench).predict_proba(select_split.texts)

@@ -81,6 +81,21 @@ def test_watching_tells_how_long_it_was_worth_it(case):
     assert (refit.predict_proba(case.unseen.texts).argmax(axis=1) == case.unseen.labels).mean() > 0.5
 
 
+def test_it_learns_what_a_teacher_says(case):
+    """Certain targets are labels; others are met as they are, and watching says for how long."""
+    rung, k = case.rung, 4
+    settings = {**rung.first_settings(case.fit, k), "epochs": 2.0}
+    hard = rung.fit(case.fit, k, settings, case.bench).predict_proba(case.unseen.texts)
+    certain = np.eye(k)[case.fit.labels]
+    soft = rung.fit_soft(case.fit.texts, certain, k, settings, case.bench)
+    np.testing.assert_array_equal(soft.predict_proba(case.unseen.texts), hard)
+    unsure = np.full((len(case.fit), k), 0.25)
+    seen = rung.fit_soft_watching(case.fit.texts, unsure, k, settings, case.bench, case.unseen)
+    np.testing.assert_allclose(seen.predictor.predict_proba(case.unseen.texts), 0.25, atol=0.1)
+    assert len(seen.record["evaluations"]) <= 2
+    assert rung.fit_soft_recorded(case.fit.texts, certain, k, settings, case.bench).record["notes"] == []
+
+
 def test_all_that_may_be_searched_is_a_recipe(case):
     import optuna
 

@@ -105,6 +105,40 @@ def test_a_costly_rung_leaves_the_model_of_fit_alone_and_is_told_its_minutes(tmp
     assert all(bench.scratch is not None for bench in rung.benches)
 
 
+def test_the_refit_tells_what_it_gave_up_and_rungs_know_the_metric(tmp_path: Path):
+    class TellingRung(ShareRung):
+        def fit_recorded(self, examples, n_classes, settings, bench):
+            predictor = self.fit(examples, n_classes, settings, bench)
+            return Watched(predictor, settings, {"notes": [f"{len(examples)} rows"]})
+
+    rung = TellingRung()
+    candidate = make_candidate(
+        rung, tmp_path / "candidate", fit=rows(90), select=rows(30, 91), task=Task("t", CLASSES, metric="macro_f1"),
+        budget=Budget(1, 10.0), bench=Workbench(0, 1, tmp_path), meter=_no_meter, memory=FitMemory(None),
+    )  # fmt: skip
+    assert candidate.record["refit_record"] == {"notes": ["120 rows"]}
+    assert candidate.record["record"] == {"looked": 1}
+    assert {bench.metric for bench in rung.benches} == {"macro_f1"}
+    assert made(ShareRung(), tmp_path / "plain", None).record["refit_record"] == {}
+
+
+def test_models_of_settings_that_were_not_chosen_are_deleted_once_the_candidate_is_there(tmp_path: Path):
+    """Repeated, the search still does no fit again: what each said of select is kept."""
+    memory = tmp_path / "fits"
+    candidate = made(ShareRung(), tmp_path / "candidate", memory)
+    assert len(candidate.record["trials"]) == 3
+    assert len(list(memory.glob("*.npz"))) >= 3
+    (kept,) = memory.glob("*-model")
+    assert load_predictor(kept).predict_proba(["x"]) == pytest.approx(
+        load_predictor(candidate.on_fit).predict_proba(["x"])
+    )
+    again = ShareRung()
+    second = made(again, tmp_path / "other", memory)
+    assert [call for call in again.calls if call[0] == "watched"] == []
+    assert second.record["settings"] == candidate.record["settings"]
+    assert second.on_fit.is_dir()
+
+
 def test_watched_fits_are_found_again_with_settings_record_and_model(tmp_path: Path):
     bench, memory = Workbench(0, 1, tmp_path), FitMemory(tmp_path / "fits")
     first = search(ShareRung(), rows(90), rows(30, 91), 2, "accuracy", trials=1, minutes=9, bench=bench, memory=memory)

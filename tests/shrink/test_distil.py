@@ -10,7 +10,7 @@ from bigenough.rungs.linear import LinearRung
 from bigenough.rungs.majority import MajorityRung
 from bigenough.rungs.parent import Parent
 from bigenough.rungs.predictors.softmax import softmax
-from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.protocol import Watched, Workbench
 from bigenough.shrink.distil import DistilledRung, matching_temperature
 from bigenough.shrink.spare_texts import spare_texts
 from bigenough.task import Examples
@@ -51,6 +51,29 @@ def hits(predictor, examples):
 
 def taught_by(teacher, fit):
     return DistilledRung(LinearRung(), Parent("knower", "knower-1", "any", len(fit), lambda: teacher, lambda: teacher))
+
+
+def test_another_recipe_of_the_student_is_another_student():
+    class NewerRung(LinearRung):
+        version = LinearRung.version + 1
+        costly = True
+
+    parent = Parent("knower", "knower-1", "any", 3, Knower, Knower)
+    old, new = DistilledRung(LinearRung(), parent), DistilledRung(NewerRung(), parent)
+    assert old.version != new.version
+    assert (old.costly, new.costly) == (False, True)
+
+
+def test_the_refit_has_what_the_student_tells(tmp_path):
+    class TellingRung(LinearRung):
+        def fit_soft_recorded(self, *given):
+            return Watched(self.fit_soft(*given), given[3], {"notes": ["told"]})
+
+    fit = examples_of(30, 0)
+    rung = DistilledRung(TellingRung(), Parent("knower", "knower-1", "any", 30, Knower, Knower))
+    made = rung.fit_recorded(fit, 3, rung.first_settings(fit, 3), Workbench(0, 1, tmp_path, offline=True))
+    assert made.record == {"notes": ["told"], "lessons": 30}
+    assert made.settings == rung.first_settings(fit, 3)
 
 
 @pytest.mark.parametrize("labels_only", [False, True])

@@ -9,10 +9,12 @@ from shrink.tiny_parent import tiny_parent, topic_examples
 
 from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import read_graph
+from bigenough.shrink import layers
 from bigenough.shrink.encoders import arrays_of
 from bigenough.shrink.healing import best_healing, healed
 from bigenough.shrink.layers import LayersRung, kept_layers
 from bigenough.shrink.structure import StructureRung, narrowed, refitted
+from bigenough.task.metrics import score
 
 FIT, WATCH = topic_examples(120, 0), topic_examples(60, 1)
 
@@ -45,6 +47,61 @@ def test_the_smallest_that_loses_little_is_kept(parent, step, tried):
 def test_lost_accuracy_refuses(parent, step):
     rung = step(parent, allowed_flips=-2.0)
     with pytest.raises(RungFailed, match="accuracy on the watched rows falls by"):
+        rung.fit_watching(FIT, 4, by_the_head(rung), parent.bench, WATCH)
+
+
+def test_what_a_model_may_lose_is_counted_in_the_metric(parent):
+    """One class has few rows, so that the metrics tell different things."""
+    rare = np.flatnonzero((WATCH.labels != 3) | (np.arange(len(WATCH)) < 8))
+    watch = WATCH.take(rare)
+    rung = LayersRung(parent, allowed_flips=2.0)
+    for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
+        seen = rung.fit_watching(FIT, 4, by_the_head(rung), replace(parent.bench, metric=metric), watch)
+        said = seen.predictor.predict_proba(watch.texts).argmax(axis=1)
+        assert seen.record["variants"][0]["score"] == pytest.approx(score(metric, watch.labels, said))
+    refusing = LayersRung(parent, allowed_flips=-2.0)
+    with pytest.raises(RungFailed, match="macro F1 on the watched rows falls by"):
+        refusing.fit_watching(FIT, 4, by_the_head(rung), replace(parent.bench, metric="macro_f1"), WATCH)
+
+
+def fails_when(monkeypatch, failing):
+    def healed_or_not(arrays, whole, examples, healing, bench):
+        if failing(arrays, healing):
+            raise RungFailed("Training takes 3 minutes at least. Raise the budget.")
+        made = healed(arrays, whole, examples, "head", bench)
+        return made._replace(notes=["1 epoch instead of 3"]) if healing == "train" else made
+
+    monkeypatch.setattr(layers, "healed", healed_or_not)
+
+
+def test_what_healing_gave_up_is_in_the_record(parent, monkeypatch):
+    fails_when(monkeypatch, lambda arrays, healing: False)
+    rung = LayersRung(parent, allowed_flips=2.0)
+    seen = rung.fit_watching(FIT, 4, {"healing": "train"}, parent.bench, WATCH)
+    assert [note.rsplit(": ", 1)[1] for note in seen.record["notes"]] == ["1 epoch instead of 3"]
+    assert rung.fit_recorded(FIT, 4, seen.settings, parent.bench).record == {"notes": ["1 epoch instead of 3"]}
+
+
+def test_a_variant_that_cannot_be_trained_heals_by_its_head(parent, monkeypatch):
+    fails_when(monkeypatch, lambda arrays, healing: healing == "train")
+    rung = StructureRung(parent, allowed_flips=0.5)
+    seen = rung.fit_watching(FIT, 4, {"healing": "train"}, parent.bench, WATCH)
+    assert [one["settings"]["healing"] for one in seen.record["variants"]] == ["head"] * 3
+    assert seen.settings["healing"] == "head"
+    assert len(seen.record["notes"]) == 2, "the third is one whose head alone learns anyway"
+    assert "healing=train" in seen.record["notes"][0]
+    assert "failed: Training takes 3 minutes at least. Raise the budget" in seen.record["notes"][0]
+
+
+def test_a_variant_that_cannot_be_made_costs_itself_only(parent, monkeypatch):
+    whole = arrays_of(parent.of(FIT)).model.layers[0].widen.shape[1]
+    fails_when(monkeypatch, lambda arrays, healing: arrays.model.layers[0].widen.shape[1] > whole // 2)
+    rung = StructureRung(parent, allowed_flips=0.5)
+    seen = rung.fit_watching(FIT, 4, by_the_head(rung), parent.bench, WATCH)
+    assert [one["settings"]["neurons"] for one in seen.record["variants"]] == [0.5, 0.5]
+    assert len(seen.record["notes"]) == 1
+    fails_when(monkeypatch, lambda arrays, healing: True)
+    with pytest.raises(RungFailed, match="no variant could be made"):
         rung.fit_watching(FIT, 4, by_the_head(rung), parent.bench, WATCH)
 
 
@@ -100,8 +157,8 @@ def test_it_trains_where_torch_is(parent):
     arrays = arrays_of(whole)
     model = arrays.model
     less = arrays._replace(model=replace(model, layers=model.layers[:1], config=replace(model.config, layers=1)))
-    trained = healed(less, whole, FIT, "train", parent.bench)
-    head_only = healed(less, whole, FIT, "head", parent.bench)
+    trained = healed(less, whole, FIT, "train", parent.bench).predictor
+    head_only = healed(less, whole, FIT, "head", parent.bench).predictor
     assert np.abs(trained.predict_proba(WATCH.texts) - head_only.predict_proba(WATCH.texts)).max() > 1e-3
     assert np.mean(trained.predict_proba(WATCH.texts).argmax(axis=1) == WATCH.labels) > 0.6
     assert not read_graph(trained.model).model.config.normalise

@@ -124,6 +124,12 @@ def fit_command(
     encoder: Annotated[
         str | None, typer.Option(help="Encoder for the rungs that stand on one: name or folder.", rich_help_panel=WORK)
     ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            help="Race small language models too: a GGUF file, or SmolLM2-135M-Instruct.", rich_help_panel=WORK
+        ),
+    ] = None,
     trials: Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)] = 16,
     minutes: Annotated[float, typer.Option(help="Minutes of search per rung.", rich_help_panel=WORK)] = 5.0,
     budget: Annotated[
@@ -149,7 +155,7 @@ def fit_command(
     limits = {"latency_p95_ms": max_latency_p95_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
     options: dict[str, Any] = {
         "label": label, "text": text, "group": group, "time": time, "test": test, "unlabelled": unlabelled,
-        "descriptions": descriptions, "shrink": shrink, "encoder": encoder,
+        "descriptions": descriptions, "shrink": shrink, "encoder": encoder, "llm": llm,
         "budget_minutes": None if budget is None else duration_seconds(budget) / 60,
         "metric": metric, "margin": margin, "against": against, "bar": bar, "alpha": alpha, "search": search,
         "order_by": order_by, "trials": trials, "minutes": minutes, "seed": seed, "threads": threads,

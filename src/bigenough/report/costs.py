@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 
+from bigenough.report.asking import saved_usd
 from bigenough.report.files import Json
 from bigenough.report.markup import Html, element, join, shorten, table
 from bigenough.report.numbers import carbon, count, duration, energy, percent, probability_gap, quantity
+from bigenough.report.thousand import dollars
 from bigenough.report.view import Contender, View
 
 __all__ = ["determinism", "fitting"]
@@ -22,7 +24,44 @@ def fitting(view: View) -> Html:
         rows,
         kind="pinned",
     )
-    return join([taken, *(_trials(one, view) for one in view.contenders)])
+    return join([taken, _asked(view), _said(view), *(_trials(one, view) for one in view.contenders)])
+
+
+def _asked(view: View) -> Html | None:
+    """What stopping early saved, in requests and in money."""
+    early, reference = view.verdict.get("early"), view.reference
+    if not early or reference is None or early["asked"] == early["of"]:
+        return None
+    money = saved_usd(view.verdict, reference.files.performance)
+    return element(
+        "p",
+        f"{reference.name} was asked about {count(early['asked'])} of {count(early['of'])} certify rows. "
+        f"{count(early['of'] - early['asked'])} requests were saved, at a price of ",
+        quantity(money.to_json(), dollars),
+        ".",
+    )
+
+
+def _said(view: View) -> Html | None:
+    """What fits gave up to keep within time and memory, and how near exported graphs came to what was trained."""
+    fits = (("record", "Said of the fits on fit alone:"), ("refit_record", "Said of the fits on fit and select:"))
+    found = [told for part, head in fits if (told := _told(view, part, head)) is not None]
+    return join(found) if found else None
+
+
+def _told(view: View, part: str, head: str) -> Html | None:
+    items = []
+    for one in view.contenders:
+        record = one.files.candidate.get(part) or {}
+        told = [str(note) for note in record.get("notes") or ()]
+        if export := record.get("export"):
+            told.append(
+                f"on {count(export['texts'])} select rows its graph and the network that was trained differ by "
+                f"{probability_gap(export['max_probability_difference'])} in a probability at most, and in "
+                f"{count(export['flips'])} label{'s' if export['flips'] != 1 else ''}"
+            )
+        items += [element("li", element("strong", one.name), f": {line}.") for line in told]
+    return join([element("p", head), element("ul", *items)]) if items else None
 
 
 def _fitting_row(one: Contender) -> list[Html | str]:
@@ -66,12 +105,16 @@ def _trial_row(place: int, trial: Json, *, parts: bool) -> list[Html | str]:
     row: list[Html | str] = [
         str(place),
         element("code", _settings(trial.get("settings"))),
-        "failed" if trial.get("score") is None else percent(trial["score"]),
+        _failed(trial) if trial.get("score") is None else percent(trial["score"]),
         _clocked(trial.get("seconds")),
     ]
     if parts:
         row += [count(trial.get("rows") or 0), shorten(str(trial.get("stopped") or "–"), 120)]
     return row
+
+
+def _failed(trial: Json) -> str:
+    return f"failed: {shorten(str(trial['failure']), 160)}" if trial.get("failure") else "failed"
 
 
 def _settings(settings: Json | None) -> str:

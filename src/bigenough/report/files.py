@@ -23,11 +23,15 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What one candidate said about n rows: gold (n,), predicted (n,), probability (n, k)."""
+    """What one candidate said about n rows: gold (n,), predicted (n,), probability (n, k).
+
+    ``positions`` (n,) are their places in certify, where only some rows were asked.
+    """
 
     gold: NDArray[np.int64]
     predicted: NDArray[np.int64]
     probability: NDArray[np.float64]
+    positions: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +120,7 @@ def _read_candidate(home: Path) -> CandidateFiles:
     scored = None
     if (home / "certify.npz").is_file():
         with np.load(home / "certify.npz", allow_pickle=False) as arrays:
-            scored = Scored(arrays["gold"], arrays["predicted"], arrays["probability"])
+            scored = Scored(*(arrays.get(name) for name in ("gold", "predicted", "probability", "positions")))
     return CandidateFiles(
         name=str(candidate.get("name", home.name)),
         candidate=candidate,

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from bigenough.report import charts, words
+from bigenough.report.asking import asking_sentence
 from bigenough.report.markup import Html, element, join, raw, table
 from bigenough.report.numbers import (
     bound,
@@ -279,7 +281,21 @@ def proof(view: View) -> Html:
     sentences = [element("li", keep_together(words.nominee_sentence(view, one))) for one in view.comparisons]
     none = "No candidate was nominated, so there was nothing to test."
     listed = element("ul", *sentences) if sentences else element("p", none)
-    return join([_differences(view), listed, _deciding(view), _small_classes(view), _not_nominated(view)])
+    return join([_differences(view), _asked(view), listed, _deciding(view), _small_classes(view), _not_nominated(view)])
+
+
+def _asked(view: View) -> Html | None:
+    """How many rows a paid reference was asked about, where asking could stop early."""
+    if not view.verdict.get("early"):
+        return None
+    told = asking_sentence(view.verdict, view.reference.files.performance if view.reference else None)
+    each = [f"{one['candidate']} by the first {count(one['n'])}" for one in view.comparisons if _settled(one)]
+    settled = f" Settled: {', '.join(each)} rows; the figures here are those on these rows." if each else ""
+    return element("p", keep_together(told + settled))
+
+
+def _settled(comparison: Mapping[str, Any]) -> bool:
+    return comparison["shown_worse"] or comparison["rows_needed"] is None
 
 
 def _differences(view: View) -> Html | None:

@@ -125,8 +125,8 @@ def _quality(step: Shrunk, view: View) -> Html | str:
 def paired(step: Shrunk, view: View) -> Figures | None:
     """The difference child − parent on the certify rows, with its interval; None without both predictions."""
     child, parent = step.child.files.certify, step.parent.files.certify
-    if child is None or parent is None or not np.array_equal(child.gold, parent.gold):
-        return None
+    if child is None or parent is None or parent.positions is not None or not np.array_equal(child.gold, parent.gold):
+        return None  # a parent that was asked about some rows only, in an order of their own, is not compared
     groups = view.files.groups
     codes = None if groups is None or len(groups) != len(child.gold) else np.unique(groups, return_inverse=True)[1]
     question = Question(
@@ -139,7 +139,7 @@ def paired(step: Shrunk, view: View) -> Figures | None:
 
 def _flips(step: Shrunk) -> Html | str:
     child, parent = step.child.files.certify, step.parent.files.certify
-    if child is None or parent is None or len(child.predicted) != len(parent.predicted):
+    if child is None or parent is None or parent.positions is not None or len(child.gold) != len(parent.gold):
         return "–"
     changed = int(np.sum(child.predicted != parent.predicted))
     share = percent(changed / max(1, len(child.predicted)), 2)

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bigenough.atlas.facts import Price, price, prices
+from bigenough.atlas.facts import price, prices
+from bigenough.atlas.records import Price
 from bigenough.measure.payback import payback
 from bigenough.quantity import Quantity, modelled, unknown
 from bigenough.report.markup import Html, element, join, table

@@ -222,10 +222,13 @@ def promise(view: View) -> str:
     if view.bar is not None and verdict["margin"]:
         worse = f"more than {bound(verdict['margin'])} below {percent(view.bar)}"
     groups = f" in {count(verdict['n_groups'])} groups" if verdict.get("n_groups") else ""
+    rows = f"{count(verdict['n_certify'])} certify rows{groups}, opened once"
+    if early := verdict.get("early"):
+        rows = f"{count(early['asked'])} of {count(early['of'])} certify rows, by a test that may be looked at any time"
     return (
         f"The promise: a model that is in truth {worse} is crowned in at most "
         f"{percent(verdict['alpha'], 0 if verdict['alpha'] >= 0.01 else 1)} of studies like this one "
-        f"(α = {verdict['alpha']:g}, one-sided; {count(verdict['n_certify'])} certify rows{groups}, opened once)."
+        f"(α = {verdict['alpha']:g}, one-sided; {rows})."
     )
 
 
@@ -265,6 +268,7 @@ def _short_target(view: View) -> str:
 def limits_of_the_claim(view: View) -> list[str]:
     """What the page does not say."""
     source = view.files.study.get("source", {})
+    early = view.verdict.get("early")
     limits = [
         "It speaks of rows drawn like these. On other sources, languages or times, quality can differ.",
         f"It speaks of {view.metric_name} over all rows. A single class can be worse; "
@@ -275,6 +279,12 @@ def limits_of_the_claim(view: View) -> list[str]:
         "Latency, memory and energy belong to this machine and its load; modelled figures come from a formula, "
         "not a meter.",
     ]
+    if early and early["asked"] < early["of"]:
+        limits.insert(
+            1,
+            "A score at the moment a test stops is somewhat too bold, for the candidate or against it. "
+            "The bounds are not: they hold whenever it stops.",
+        )
     if source.get("group_column"):
         limits.insert(
             1, f"Rows of one “{source['group_column']}” were kept together: the claim is about groups never seen."

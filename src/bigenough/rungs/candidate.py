@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.predictors import load_predictor
-from bigenough.rungs.protocol import Predictor, Rung, Workbench, is_remote
+from bigenough.rungs.protocol import Predictor, Rung, Settings, Watched, Workbench, is_remote
 from bigenough.rungs.search import SearchResult, learning_curve, search
 from bigenough.rungs.trials import is_costly
 from bigenough.storage import atomic_folder, content_hash, file_hashes, read_json, sha256_file, write_bytes, write_json
@@ -36,7 +36,7 @@ from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_erro
 
 __all__ = ["Budget", "Candidate", "Found", "Meter", "Predictions", "candidate_key", "make_candidate"]
 
-CODE_PACKAGES = ("rungs", "models", "shrink", "task/metrics.py")
+CODE_PACKAGES = ("rungs", "models", "llama", "chat", "shrink", "task/metrics.py")
 COSTLY_SHARE = 0.45
 """How much of a costly rung's minutes one fit may take: one in the search, one more on fit and select."""
 ON_FIT = "on-fit"
@@ -87,28 +87,39 @@ class Predictions:
         gold: (n,) codes.
         predicted: (n,) codes.
         probability: (n, k) class probabilities.
+        positions: (n,) places of these rows in their split, in the order of asking, where only some were asked; None
+            for all rows in their order.
     """
 
     gold: NDArray[np.int64]
     predicted: NDArray[np.int64]
     probability: NDArray[np.float64]
+    positions: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, gold: NDArray[np.int64], probability: NDArray[np.float64]) -> Predictions:
+    def of(
+        cls,
+        gold: NDArray[np.int64],
+        probability: NDArray[np.float64],
+        positions: NDArray[np.int64] | None = None,
+    ) -> Predictions:
         """The predictions that these probabilities make: the most likely class, the first on a tie."""
-        return cls(gold, probability.argmax(axis=1).astype(np.int64), probability)
+        return cls(gold, probability.argmax(axis=1).astype(np.int64), probability, positions)
 
     def save(self, path: Path) -> None:
         """Write them as one .npz file, without pickle."""
         buffer = BytesIO()
-        np.savez_compressed(buffer, gold=self.gold, predicted=self.predicted, probability=self.probability)
+        arrays = {"gold": self.gold, "predicted": self.predicted, "probability": self.probability}
+        if self.positions is not None:
+            arrays["positions"] = self.positions
+        np.savez_compressed(buffer, **arrays)
         write_bytes(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read what ``save`` wrote."""
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(arrays["gold"], arrays["predicted"], arrays["probability"])
+            return cls(arrays["gold"], arrays["predicted"], arrays["probability"], arrays.get("positions"))
 
     def scores(self) -> dict[str, float]:
         """Every score of these predictions, without intervals."""
@@ -234,6 +245,7 @@ def make_candidate(
     if (folder / "candidate.json").exists():
         return Candidate(folder)
     n_classes = len(task.classes)
+    bench = replace(bench, metric=task.metric)
     weights = rung.weights(bench)
     if is_costly(rung):
         minutes = COSTLY_SHARE * budget.minutes if searched is None else searched.fit_minutes
@@ -254,7 +266,8 @@ def make_candidate(
         bench.say("fitting on fit and select", None)
         began = time.monotonic()
         both = _joined(fit, select)
-        predictor = rung.fit(both, n_classes, found.settings, bench).with_temperature(temperature)
+        refit = _refit(rung, both, n_classes, found.settings, bench)
+        predictor = refit.predictor.with_temperature(temperature)
         fit_seconds = time.monotonic() - began
     select_predictions = Predictions.of(select.labels, temper(found.select_probability, temperature))
     with atomic_folder(folder) as scratch:
@@ -275,6 +288,7 @@ def make_candidate(
                 "settings": dict(found.settings),
                 "trials": [trial.to_json() for trial in found.trials],
                 "record": dict(found.record),
+                "refit_record": dict(refit.record),
                 "made_from": getattr(rung, "made_from", None),
                 "select": select_predictions.scores(),
                 "learning_curve": [point.to_json() for point in curve],
@@ -291,7 +305,16 @@ def make_candidate(
                 "energy": _energy(reading, memory.reused if searched is None else 0, searched),
             },
         )
+    memory.drop_models(found.model)
     return Candidate(folder)
+
+
+def _refit(rung: Rung, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
+    """The fit of what is shipped, with whatever the rung tells of it."""
+    recorded: Callable[..., Watched] | None = getattr(rung, "fit_recorded", None)
+    if recorded is not None:
+        return recorded(examples, n_classes, settings, bench)
+    return Watched(rung.fit(examples, n_classes, settings, bench), settings, {})
 
 
 def _curve_choices(rung: Rung, found: SearchResult, budget: Budget, searched: Found | None) -> dict[str, Any]:

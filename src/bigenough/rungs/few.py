@@ -25,12 +25,14 @@ from bigenough.rungs.dense import first_head, fit_head
 from bigenough.rungs.frozen import shared_encoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.predictors.head import DenseHead
-from bigenough.rungs.protocol import Predictor, Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.row_weights import paired_error, row_weights
 from bigenough.rungs.training.body import check_tokenizer
 from bigenough.rungs.training.pairs import Contrast
-from bigenough.rungs.training.product import predictor_of
+from bigenough.rungs.training.product import parity, predictor_of
 from bigenough.rungs.training.recipe import Recipe, Trained
 from bigenough.task import Examples
+from bigenough.task.metrics import score
 
 __all__ = ["FewRung"]
 
@@ -45,6 +47,8 @@ class _Fit(NamedTuple):
     predictor: EncoderPredictor
     settings: Settings
     record: Mapping[str, Any]
+    trained: BertModel | None = None
+    """The arrays that its graph was made of, if they were tuned."""
 
 
 class FewRung:
@@ -97,26 +101,37 @@ class FewRung:
         """Tune for as many steps as the settings say, then fit the head; with 0 steps the encoder stays frozen."""
         return self._fitted(examples, n_classes, settings, bench).predictor
 
+    def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
+        """``fit``, with what it took and what it gave up to keep within time and memory."""
+        made = self._fitted(examples, n_classes, settings, bench)
+        return Watched(made.predictor, made.settings, made.record)
+
     def fit_watching(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
         """Tune, and keep the frozen encoder instead if it is surely better on ``watch``.
 
-        Surely means by more than one standard error of the difference, from the rows on which only one is right: the
-        few rows there are seldom tell the two apart, and on most tasks tuning helps.
+        Surely means by more than one standard error of the difference in ``bench.metric``, from the rows on which only
+        one is right: the few rows there are seldom tell the two apart, and on most tasks tuning helps.
         """
         tuned = self._fitted(examples, n_classes, settings, bench)
         frozen = self._fitted(examples, n_classes, {**settings, "steps": 0}, bench)
-        right = [_right(fit.predictor, watch) for fit in (tuned, frozen)]
-        tuned_score, frozen_score = (float(hits.mean()) if len(hits) else 0.0 for hits in right)
-        error = float(np.sqrt((right[0] != right[1]).sum())) / max(1, len(watch))
-        kept = int(frozen_score - tuned_score > error)
+        said = [fit.predictor.predict_proba(watch.texts).argmax(axis=1) for fit in (tuned, frozen)]
+        tuned_score, frozen_score = (score(bench.metric, watch.labels, each) if len(watch) else 0.0 for each in said)
+        weights = row_weights(bench.metric, watch.labels)
+        error = paired_error(said[0] == watch.labels, said[1] == watch.labels, weights)
+        kept = int(frozen_score - tuned_score > error + 1e-12)
         variants = [
-            {"settings": {"steps": fit.settings["steps"]}, "score": score}
-            for fit, score in ((tuned, tuned_score), (frozen, frozen_score))
+            {"settings": {"steps": fit.settings["steps"]}, "score": found}
+            for fit, found in ((tuned, tuned_score), (frozen, frozen_score))
         ]
         chosen = (tuned, frozen)[kept]
-        return Watched(chosen.predictor, chosen.settings, {**tuned.record, "variants": variants, "kept": kept})
+        record = {**tuned.record, "variants": variants, "kept": kept}
+        if chosen.trained is not None:
+            record["export"] = parity(
+                chosen.predictor, chosen.trained, chosen.predictor.encoder.tokenizer, watch.texts, bench.threads
+            )
+        return Watched(chosen.predictor, chosen.settings, record)
 
     def _fitted(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> _Fit:
         recipe, names = Contrast.of(settings), int(settings["names"])
@@ -133,7 +148,7 @@ class FewRung:
         predictor = _exported(tuned.body, tokenizer, n_classes, bench)
         head = _head(predictor.encoder, examples, with_names, names, n_classes, settings)
         done = {**settings, **tuned.recipe.as_json()}
-        return _Fit(replace(predictor, head=head), done, tuned.record)
+        return _Fit(replace(predictor, head=head), done, tuned.record, tuned.body)
 
     def _start(self, bench: Workbench) -> tuple[Tokenizer, BertModel]:
         """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""
@@ -191,11 +206,6 @@ def _exported(body: BertModel, tokenizer: Tokenizer, n_classes: int, bench: Work
     """The encoder in onnxruntime, with a head that knows nothing yet."""
     weight, bias = np.zeros((body.config.width, n_classes), np.float32), np.zeros(n_classes)
     return predictor_of(Trained(body, weight, bias, Recipe(), {}), tokenizer, bench)
-
-
-def _right(predictor: Predictor, watch: Examples) -> NDArray[np.bool_]:
-    hits: NDArray[np.bool_] = predictor.predict_proba(watch.texts).argmax(axis=1) == watch.labels
-    return hits
 
 
 def _contrasted() -> Any:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from bigenough.rungs.protocol import Predictor
 from bigenough.storage import atomic_folder, canonical_json, write_bytes
 
 __all__ = ["FitMemory", "Fitted"]
+
+MODEL = "-model"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,22 +55,25 @@ class FitMemory:
 
     def get(self, key: str) -> Fitted | None:
         """The fit kept under this key; None when there is none or its file cannot be read."""
+        fitted = self._read(key)
+        if fitted is None or (fitted.model is not None and not fitted.model.is_dir()):
+            return None
+        self.reused += 1
+        return fitted
+
+    def _read(self, key: str) -> Fitted | None:
         path = self._path(key)
         if path is None or not path.is_file():
             return None
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 told = json.loads(str(arrays["told"])) if "told" in arrays else {}
-                fitted = Fitted(
+                return Fitted(
                     arrays["probability"], float(arrays["seconds"]), told.get("settings"), told.get("record", {}),
                     self.model(key) if told.get("model") else None,
                 )  # fmt: skip
         except (BadZipFile, EOFError, KeyError, OSError, ValueError):
             return None
-        if fitted.model is not None and not fitted.model.is_dir():
-            return None
-        self.reused += 1
-        return fitted
 
     def put(self, key: str, fitted: Fitted) -> None:
         """Keep a fit under this key. Raises ``OutOfDisk``."""
@@ -89,6 +95,17 @@ class FitMemory:
                 predictor.save(made)
         return path
 
+    def drop_models(self, chosen: Path | None) -> None:
+        """Delete every model but the chosen one, and keep what their fits said. Raises ``OutOfDisk``."""
+        for path in [] if self.folder is None else sorted(self.folder.glob(f"*{MODEL}")):
+            if path == chosen:
+                continue
+            key = path.name.removesuffix(MODEL)
+            if (fitted := self._read(key)) is not None:
+                # First, lest a fit whose model is missing is taken for a damaged one and done again.
+                self.put(key, replace(fitted, model=None))
+            shutil.rmtree(path, ignore_errors=True)
+
     @property
     def checkpoints(self) -> Path | None:
         """Where a fit that takes long may keep its checkpoints."""
@@ -96,7 +113,7 @@ class FitMemory:
 
     def model(self, key: str) -> Path | None:
         """Where the model of this key is kept, if it is."""
-        return None if self.folder is None else self.folder / f"{key}-model"
+        return None if self.folder is None else self.folder / f"{key}{MODEL}"
 
     def _path(self, key: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{key}.npz"

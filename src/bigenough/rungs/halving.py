@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -238,6 +238,7 @@ def tournament(
     """
     if trials < 1 or not 0 < minutes < math.inf:
         raise BadOption(f"A tournament needs at least one trial and some time. Got {trials} and {minutes:g} minutes.")
+    bench = replace(bench, metric=metric)
     remember = memory_of or (lambda rung: FitMemory())
     parts = _parts(fit, n_classes, bench.seed)
     contestants = [

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.task import Examples
+from bigenough.task.task import MetricName
 
 __all__ = ["Predictor", "Rung", "Settings", "Trial", "Watched", "Workbench", "is_remote"]
 
@@ -99,6 +100,7 @@ class Workbench:
         unlabelled: texts without labels, from which a student may learn what its teacher says of them.
         fit_minutes: how long one fit of a costly rung may take; None is as long as its recipe takes.
         scratch: a folder for the checkpoints of a fit that takes long; None keeps none.
+        metric: what a fit with sight of the select rows is to make high.
         say: tells the user what is going on: what, and how much of it is done (0 to 1, None if not known).
     """
 
@@ -112,6 +114,7 @@ class Workbench:
     unlabelled: Sequence[str] = ()
     fit_minutes: float | None = None
     scratch: Path | None = None
+    metric: MetricName = "accuracy"
     say: Callable[[str, float | None], None] = lambda what, done: None
 
 
@@ -138,11 +141,14 @@ class Rung(Protocol):
     ``requires``: modules that must be importable, as in ``("torch", "transformers")``, and ``extra``, the extra that
     brings them. A rung that lacks one is left out of "all rungs", with a note, and named it raises ``MissingExtra``.
     ``unsuited(examples, n_classes)``: a sentence why this data is nothing for the rung, or None. It is left out then.
+    ``on_request``: True when it is raced only if it is named, or its model is, since reading a row takes it long.
     ``costly``: True when one fit takes minutes. It keeps within ``bench.fit_minutes``, its models are kept, and the
     search spends its minutes on one fit, the refit, and further trials or a learning curve only while they last.
     ``curve``: False when fitting on fewer rows says nothing (a model shrunk from another).
     ``fit_watching(examples, n_classes, settings, bench, watch) -> Watched``: used in place of ``fit`` in the search; it
     sees the select rows to stop early or to choose a variant. The refit on fit and select is a plain ``fit``.
+    ``fit_recorded(examples, n_classes, settings, bench) -> Watched``: what ``fit`` makes, with the record of what
+    happened; used for the refit, so that the report can tell what the shipped model's fit had to give up.
     ``first_settings_hold``: standard errors by which other settings must be better than the first ones.
     ``made_from``: the candidate's folder name that it was made from; part of the key.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -24,13 +24,18 @@ _METHODS = ("weights", "first_settings", "suggest", "fit")
 
 
 def find_rungs(
-    names: Sequence[str] | None = None, *, encoder: str | None = None, report: Callable[[str], None] | None = None
+    names: Sequence[str] | None = None,
+    *,
+    encoder: str | None = None,
+    llm: str | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> list[Rung]:
     """The installed rungs, from the cheapest to serve upwards.
 
     Args:
-        names: only these; None gives all.
+        names: only these; None gives all, without those that read a row so slowly that they are raced on request only.
         encoder: the pre-trained encoder for the rungs that stand on one; None leaves their default.
+        llm: the language model, a name or a GGUF file, for the rungs that stand on one: asks for these too.
         report: told of each plugin that cannot be used, and why; by default a warning. A rung that was asked for by
             name and cannot be used raises ``RungFailed`` instead.
 
@@ -52,11 +57,13 @@ def find_rungs(
     rungs = []
     for name in dict.fromkeys(names) if names is not None else sorted(points):
         try:
-            rungs.append(_load(points[name], encoder))
+            rungs.append(_load(points[name], {"encoder": encoder, "model": llm}))
         except RungFailed as error:
             if names is not None:
                 raise
             tell(f"{error} It is left out.")
+    if names is None and llm is None:
+        rungs = [rung for rung in rungs if not getattr(rung, "on_request", False)]
     rungs = _equipped(sorted(rungs, key=lambda rung: (rung.place, rung.name)), tell if names is None else None)
     return rungs
 
@@ -75,12 +82,12 @@ def _points() -> dict[str, EntryPoint]:
     return found
 
 
-def _load(point: EntryPoint, encoder: str | None) -> Rung:
+def _load(point: EntryPoint, told: Mapping[str, str | None]) -> Rung:
     where = f"The rung {point.name!r} ({point.value}{_of(point)})"
     try:
         recipe = point.load()
-        takes_encoder = encoder is not None and "encoder" in inspect.signature(recipe).parameters
-        rung: Any = recipe(encoder=encoder) if takes_encoder else recipe()
+        taken = inspect.signature(recipe).parameters
+        rung: Any = recipe(**{name: value for name, value in told.items() if value is not None and name in taken})
     except BigEnoughError as error:
         raise RungFailed(f"{where} cannot be used: {error}") from error
     except Exception as error:  # whatever a stranger's module does while it is imported

@@ -14,6 +14,7 @@ from bigenough.errors import RungFailed
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.fit_memory import FitMemory, Fitted
 from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
+from bigenough.rungs.row_weights import paired_error, row_weights
 from bigenough.storage import content_hash
 from bigenough.task import Examples
 from bigenough.task.metrics import score
@@ -97,7 +98,7 @@ class Trials:
         gold = self.select.labels
         tempered = temper(fitted.probability, fit_temperature(fitted.probability, gold))
         said = np.maximum(tempered[np.arange(len(gold)), gold], 1e-12)
-        loss = float(-np.sum(_row_weights(self.metric, gold) * np.log(said)))
+        loss = float(-np.sum(row_weights(self.metric, gold) * np.log(said)))
         found = self.score(fitted)
         return Tried(TrialRecord(settings, found, loss, fitted.seconds), found, loss, fitted)
 
@@ -125,7 +126,7 @@ def settled(tried: Sequence[Tried], first: Tried | None, work: Trials) -> Tried:
     what select holds. Ties go to what was tried first.
     """
     gold = work.select.labels
-    weights = _row_weights(work.metric, gold)
+    weights = row_weights(work.metric, gold)
     front = not_beaten(tried)
     hold = float(getattr(work.rung, "first_settings_hold", 1.0))
     if first is not None and _as_good(first, front[0], gold, weights, errors=hold):
@@ -142,15 +143,6 @@ def not_beaten(tried: Sequence[Tried]) -> list[Tried]:
     return kept
 
 
-def _row_weights(metric: MetricName, gold: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) how much each row counts, summing to 1: rows alike for accuracy, else classes alike."""
-    if metric == "accuracy":
-        return np.full(len(gold), 1 / len(gold))
-    sizes = np.bincount(gold)
-    weights: NDArray[np.float64] = 1 / (sizes[gold] * np.count_nonzero(sizes))
-    return weights
-
-
 def _chosen(front: Sequence[Tried], gold: NDArray[np.int64], weights: NDArray[np.float64]) -> Tried:
     """The lowest log loss within one standard error of the highest score; ``front`` falls in both.
 
@@ -163,5 +155,4 @@ def _as_good(
     one: Tried, best: Tried, gold: NDArray[np.int64], weights: NDArray[np.float64], errors: float = 1.0
 ) -> bool:
     right, best_right = (each.fitted.probability.argmax(axis=1) == gold for each in (one, best))
-    error = np.sqrt(np.sum(weights[right != best_right] ** 2))
-    return bool(best.score - one.score <= errors * error + 1e-12)
+    return bool(best.score - one.score <= errors * paired_error(right, best_right, weights) + 1e-12)

@@ -8,10 +8,12 @@ goes is ``bigenough.rungs.training``'s; torch is imported only while something i
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.errors import MissingExtra
@@ -30,11 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["TunedRung"]
 
-_MOST_COMPARED = 512
-"""Select rows on which the ONNX graph is compared with torch."""
 _MANY_CLASSES = 20
 _FEWEST_STEPS = 150
 _MOST_EPOCHS = 20.0
+
+
+class _Fit(NamedTuple):
+    predictor: EncoderPredictor
+    settings: Settings
+    record: Mapping[str, Any]
 
 
 class TunedRung:
@@ -74,31 +80,73 @@ class TunedRung:
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
         """Train for as many epochs as the settings say."""
-        tokenizer, trained = self._trained(examples, n_classes, settings, bench, None)
-        return predictor_of(trained, tokenizer, bench)
+        return self._fitted(examples.texts, one_hot(examples.labels, n_classes), settings, bench).predictor
+
+    def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
+        """``fit``, with what it took and what it gave up to keep within time and memory."""
+        return Watched(*self._fitted(examples.texts, one_hot(examples.labels, n_classes), settings, bench))
+
+    def fit_soft(
+        self,
+        texts: Sequence[str],
+        targets: NDArray[np.float64],
+        n_classes: int,
+        settings: Settings,
+        bench: Workbench,
+    ) -> EncoderPredictor:
+        """The same from (n, k) class probabilities in place of labels, such as a teacher's."""
+        return self._fitted(texts, targets.astype(np.float32), settings, bench).predictor
+
+    def fit_soft_recorded(
+        self,
+        texts: Sequence[str],
+        targets: NDArray[np.float64],
+        n_classes: int,
+        settings: Settings,
+        bench: Workbench,
+    ) -> Watched:
+        """``fit_soft``, with the record of ``fit_recorded``."""
+        return Watched(*self._fitted(texts, targets.astype(np.float32), settings, bench))
 
     def fit_watching(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
         """Train with a look at ``watch`` after each epoch; the settings say how long it was worth it."""
-        seen = Watch(watch.texts, watch.labels)
-        tokenizer, trained = self._trained(examples, n_classes, settings, bench, seen)
-        predictor = predictor_of(trained, tokenizer, bench)
-        compared = parity(predictor, trained.body, tokenizer, watch.texts[:_MOST_COMPARED], bench.threads)
-        record = {**trained.record, "export": compared}
-        return Watched(predictor, trained.recipe.as_json(), record)
+        return Watched(*self._fitted(examples.texts, one_hot(examples.labels, n_classes), settings, bench, watch))
 
-    def _trained(
-        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Watch | None
-    ) -> tuple[Tokenizer, Trained]:
+    def fit_soft_watching(
+        self,
+        texts: Sequence[str],
+        targets: NDArray[np.float64],
+        n_classes: int,
+        settings: Settings,
+        bench: Workbench,
+        watch: Examples,
+    ) -> Watched:
+        """``fit_soft``, with a look at ``watch`` after each epoch."""
+        return Watched(*self._fitted(texts, targets.astype(np.float32), settings, bench, watch))
+
+    def _fitted(
+        self,
+        texts: Sequence[str],
+        targets: NDArray[np.float32],
+        settings: Settings,
+        bench: Workbench,
+        watch: Examples | None = None,
+    ) -> _Fit:
         recipe = Recipe.of(settings)
         train = _loop()
         tokenizer, body = self._start(bench)
-        targets = one_hot(examples.labels, n_classes)
+        seen = None if watch is None else Watch(watch.texts, watch.labels)
+        trained: Trained
         if command := os.environ.get(LAUNCH):
-            texts = examples.texts
-            return tokenizer, trained_by(command, body, tokenizer, texts, targets, recipe, bench, watch)
-        return tokenizer, train(body, tokenizer, examples.texts, targets, recipe, bench, watch)
+            trained = trained_by(command, body, tokenizer, texts, targets, recipe, bench, seen)
+        else:
+            trained = train(body, tokenizer, texts, targets, recipe, bench, seen)
+        predictor, record = predictor_of(trained, tokenizer, bench), dict(trained.record)
+        if watch is not None:
+            record["export"] = parity(predictor, trained.body, tokenizer, watch.texts, bench.threads)
+        return _Fit(predictor, trained.recipe.as_json(), record)
 
     def _start(self, bench: Workbench) -> tuple[Tokenizer, BertModel]:
         """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""

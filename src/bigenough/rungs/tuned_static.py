@@ -22,9 +22,12 @@ from bigenough.rungs.dense import first_head, regression
 from bigenough.rungs.predictors.softmax import softmax
 from bigenough.rungs.predictors.static import StaticPredictor
 from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.row_weights import row_weights
 from bigenough.rungs.softmax_regression import balanced_weights
 from bigenough.rungs.static import static_table
 from bigenough.task import Examples
+from bigenough.task.metrics import score
+from bigenough.task.task import MetricName
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -80,6 +83,10 @@ class TunedStaticRung:
         """Tune for as many epochs as the settings say."""
         return self._fitted(examples.texts, _one_hot(examples.labels, n_classes), settings, bench)[0]
 
+    def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
+        """``fit``, with the epochs and pairs it came to."""
+        return Watched(*self._fitted(examples.texts, _one_hot(examples.labels, n_classes), settings, bench))
+
     def fit_soft(
         self,
         texts: Sequence[str],
@@ -130,7 +137,7 @@ class TunedStaticRung:
             smoothing=float(settings["smoothing"]), patience=4,
             epochs=epochs if watch is None else MOST_EPOCHS, seed=bench.seed,
         )  # fmt: skip
-        seen = None if watch is None else _Seen(space.of(watch.texts), watch.labels)
+        seen = None if watch is None else _Seen(space.of(watch.texts), watch.labels, bench.metric)
         weights = balanced_weights(targets) if settings["balanced"] else None
         tuned = tune(
             space.rows, targets, start.weight, start.bias, recipe, seen, weights,
@@ -191,15 +198,16 @@ class _Space:
 
 
 class _Seen:
-    """How good scores are on the watched rows: accuracy first, then the log loss."""
+    """How good scores are on the watched rows: the metric first, then the log loss, with the metric's weights."""
 
-    def __init__(self, rows: Rows, labels: NDArray[np.int64]) -> None:
-        self.rows, self.labels = rows, labels
+    def __init__(self, rows: Rows, labels: NDArray[np.int64], metric: MetricName) -> None:
+        self.rows, self.labels, self.metric = rows, labels, metric
+        self.weights = row_weights(metric, labels)
 
     def __call__(self, scores_of: Any) -> tuple[float, float]:
         said = softmax(scores_of(self.rows))
-        loss = -np.mean(np.log(np.maximum(said[np.arange(len(self.labels)), self.labels], 1e-12)))
-        return float(np.mean(said.argmax(axis=1) == self.labels)), -float(loss)
+        right = np.maximum(said[np.arange(len(self.labels)), self.labels], 1e-12)
+        return score(self.metric, self.labels, said.argmax(axis=1)), float(np.sum(self.weights * np.log(right)))
 
 
 def _with_pairs(table: TokenTable, texts: Sequence[str], n_classes: int, settings: Settings) -> TokenTable:

@@ -37,7 +37,8 @@ _SPARE = (0, 1)
 class Student(Rung, Protocol):
     """A rung that learns from class probabilities as well as from labels.
 
-    One that stops early has ``fit_soft_watching`` too, with the watched examples behind and a ``Watched`` as answer.
+    One that stops early has ``fit_soft_watching`` too, with the watched examples behind and a ``Watched`` as answer;
+    one that has something to tell of a plain fit, ``fit_soft_recorded``, with such an answer.
     """
 
     def fit_soft(
@@ -66,7 +67,7 @@ class DistilledRung:
         and of others: found on select.
     """
 
-    version = 1
+    recipe_version = 1
     curve = False
 
     def __init__(self, student: Student, parent: Parent) -> None:
@@ -76,6 +77,9 @@ class DistilledRung:
         self.parent = parent
         self.name = f"{student.name}-from-{parent.name}"
         self.summary = f"{student.name}, taught by {parent.name}"[:119]
+        # The key has one number for what both would make of the same settings.
+        self.version = 1000 * self.recipe_version + student.version
+        self.costly = bool(getattr(student, "costly", False))
         self.place = student.place
         self.made_from = parent.folder
         self.requires = tuple(getattr(student, "requires", ()))
@@ -103,6 +107,10 @@ class DistilledRung:
         """Teach, at the temperatures that the settings hold (without them: 1)."""
         return self._taught(examples, n_classes, settings, bench, None).predictor
 
+    def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
+        """``fit``, and what the student tells of it."""
+        return self._taught(examples, n_classes, settings, bench, None)
+
     def fit_watching(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
@@ -113,7 +121,7 @@ class DistilledRung:
         found = matching_temperature(own, temper(others, temperature))
         settings = {**settings, "own_temperature": found, "temperature": temperature}
         seen = self._taught(examples, n_classes, settings, bench, watch)
-        compared = compare(others, seen.predictor.predict_proba(watch.texts), watch.labels)
+        compared = compare(others, seen.predictor.predict_proba(watch.texts), watch.labels, bench.metric)
         record = {**seen.record, "teacher": self.parent.name, "flips": compared.flips,
                   "score": compared.score, "parent_score": compared.parent_score}  # fmt: skip
         return Watched(seen.predictor, seen.settings, record)
@@ -126,10 +134,14 @@ class DistilledRung:
         of_student = {name: value for name, value in settings.items() if name not in _OWN}
         of_teaching = {name: value for name, value in settings.items() if name in _OWN}
         watching = getattr(self.student, "fit_soft_watching", None)
-        if watch is None or watching is None:
-            predictor = self.student.fit_soft(texts, targets, n_classes, of_student, bench)
-            return Watched(predictor, settings, {"lessons": len(texts)})
-        seen: Watched = watching(texts, targets, n_classes, of_student, bench, watch)
+        recorded = getattr(self.student, "fit_soft_recorded", None)
+        seen: Watched
+        if watch is not None and watching is not None:
+            seen = watching(texts, targets, n_classes, of_student, bench, watch)
+        elif recorded is not None:
+            seen = recorded(texts, targets, n_classes, of_student, bench)
+        else:
+            seen = Watched(self.student.fit_soft(texts, targets, n_classes, of_student, bench), of_student, {})
         return Watched(seen.predictor, {**seen.settings, **of_teaching}, {**seen.record, "lessons": len(texts)})
 
     def _lessons(

@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from bigenough.errors import RungFailed
 from bigenough.models.encoder import Encoder
 from bigenough.models.graph_reading import EncoderArrays, read_graph
+from bigenough.models.own_encoder import OwnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Workbench
 from bigenough.shrink.step import ShrinkStep
-from bigenough.storage import write_bytes
 from bigenough.task import Examples
 
 __all__ = ["EncoderStep", "arrays_of", "made", "processor_features", "row_seconds"]
@@ -50,18 +48,6 @@ class EncoderStep(ShrinkStep):
         return replace(parent, head=replace(parent.head, temperature=1.0))
 
 
-class _OwnEncoder(Encoder):
-    """An encoder whose graph lies in a temporary folder, which goes when the encoder does."""
-
-    def __init__(
-        self, graph: bytes, tokenizer: Tokenizer, *, max_length: int, threads: int | None, alone: bool
-    ) -> None:
-        self._folder = TemporaryDirectory(prefix="bigenough-")
-        self.path = Path(self._folder.name) / "model.onnx"
-        write_bytes(self.path, graph)
-        super().__init__(self.path, tokenizer, max_length=max_length, threads=threads, alone=alone)
-
-
 def arrays_of(predictor: EncoderPredictor) -> EncoderArrays:
     """The encoder's arrays, with the predictor's own limit of tokens. Raises ``UnsupportedModel``."""
     arrays = read_graph(predictor.model)
@@ -80,7 +66,7 @@ def made(
 ) -> EncoderPredictor:
     """A predictor of this graph with the parent's tokenizer, and its head unless another is given."""
     tokenizer, longest = parent.encoder.tokenizer, parent.encoder.max_length
-    encoder = _OwnEncoder(graph, tokenizer, max_length=longest, threads=bench.threads, alone=alone)
+    encoder = OwnEncoder(graph, tokenizer, max_length=longest, threads=bench.threads, alone=alone)
     return EncoderPredictor(encoder, parent.head if head is None else head, encoder.path, n_parameters)
 
 

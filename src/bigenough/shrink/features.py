@@ -61,7 +61,7 @@ class FeaturesRung(ShrinkStep):
             for kept_share in _KEPT:
                 one = {"kept": kept_share, "bits": bits}
                 made = _made(parent, order, one)
-                variants.append(looked_at(parent, one, made, watch, self.allowed_flips))
+                variants.append(looked_at(parent, one, made, watch, self.allowed_flips, bench.metric))
                 if variants[-1].refused is not None:
                     break
         kept = kept_variant(self.name, variants)

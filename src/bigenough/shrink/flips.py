@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from bigenough.errors import BadOption, RungFailed
 from bigenough.rungs.protocol import Predictor, Settings
+from bigenough.task.metrics import score
+from bigenough.task.task import MetricName
 
 __all__ = ["Comparison", "Variant", "compare", "kept_variant", "refusal", "saved_bytes", "variants_record"]
 
@@ -28,7 +30,7 @@ class Comparison(NamedTuple):
     Attributes:
         flips: the share of rows whose label is another.
         max_probability_difference: the largest difference of any class' probability.
-        score: the model's accuracy.
+        score: the model's score, in the metric they were compared by.
         parent_score: the parent's.
     """
 
@@ -46,7 +48,7 @@ class Variant:
         settings: how it was made.
         flips: the share of watch rows whose label changes against the parent.
         max_probability_difference: the largest difference of a probability on them.
-        score: accuracy on watch.
+        score: the metric on watch.
         parent_score: the parent's.
         size_bytes: of its saved files.
         latency_ratio: time of a single row beside the parent's; None when not measured.
@@ -68,7 +70,10 @@ class Variant:
 
 
 def compare(
-    parent_probability: NDArray[np.float64], probability: NDArray[np.float64], gold: NDArray[np.int64]
+    parent_probability: NDArray[np.float64],
+    probability: NDArray[np.float64],
+    gold: NDArray[np.int64],
+    metric: MetricName = "accuracy",
 ) -> Comparison:
     """Two models' (n, k) probabilities of the same n rows side by side. Raises ``BadOption`` when there are no rows.
 
@@ -82,8 +87,8 @@ def compare(
         )
     parent, label = parent_probability.argmax(axis=1), probability.argmax(axis=1)
     difference = float(np.abs(parent_probability - probability).max())
-    right, parent_right = float(np.mean(label == gold)), float(np.mean(parent == gold))
-    return Comparison(float(np.mean(parent != label)), round(difference, 6), right, parent_right)
+    scores = (score(metric, gold, each) for each in (label, parent))
+    return Comparison(float(np.mean(parent != label)), round(difference, 6), *scores)
 
 
 def refusal(found: Comparison, allowed_flips: float) -> str | None:

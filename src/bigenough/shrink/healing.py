@@ -9,8 +9,9 @@ model needs is the tuned rung's. What is cut, and whether the result is good eno
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -23,11 +24,18 @@ from bigenough.rungs.protocol import Workbench
 from bigenough.shrink.encoders import made
 from bigenough.task import Examples
 
-__all__ = ["Healing", "best_healing", "healed"]
+__all__ = ["Healed", "Healing", "best_healing", "healed"]
 
 Healing = Literal["head", "train"]
 EPOCHS = 1.0
 LEARNING_RATE = 1e-4
+
+
+class Healed(NamedTuple):
+    """A healed model, and in sentences what its training had to give up."""
+
+    predictor: EncoderPredictor
+    notes: Sequence[str]
 
 
 def best_healing() -> Healing:
@@ -38,23 +46,24 @@ def best_healing() -> Healing:
 
 def healed(
     arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, healing: Healing, bench: Workbench
-) -> EncoderPredictor:
+) -> Healed:
     """The pruned encoder with a head of its own, fitted on the examples.
 
     Args:
         arrays: what is left of the parent.
         parent: gives the tokenizer, and the probabilities that the whole model learns from.
         examples: texts and labels the parent was fitted on.
-        healing: the head alone, or then one epoch of everything but coded word vectors, which keep their codes.
+        healing: the head alone, or then one epoch of everything; coded word vectors keep their codes, and
+            with them the lowest layer stays as it is.
         bench: ``fit_minutes`` bounds the epoch.
     """
     if healing == "train":
-        config = replace(arrays.model.config, normalise=False)
+        config = replace(arrays.model.config, normalise=False, pooled=())
         arrays = arrays._replace(model=replace(arrays.model, config=config))
     predictor = made(encoder_graph(*arrays), parent, arrays.n_parameters, bench)
     head = _refitted(predictor, examples, bench)
     if healing == "head":
-        return replace(predictor, head=head)
+        return Healed(replace(predictor, head=head), ())
     return _trained(arrays, parent, examples, head, bench)
 
 
@@ -66,7 +75,7 @@ def _refitted(predictor: EncoderPredictor, examples: Examples, bench: Workbench)
 
 def _trained(
     arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, head: DenseHead, bench: Workbench
-) -> EncoderPredictor:
+) -> Healed:
     from bigenough.rungs.training.loop import train
     from bigenough.rungs.training.recipe import Recipe
 
@@ -79,4 +88,4 @@ def _trained(
     trained = train(arrays.model, tokenizer, examples.texts, targets, recipe, bench, head=head)
     kept = arrays._replace(model=trained.body)
     new = DenseHead(trained.weight, trained.bias)
-    return made(encoder_graph(*kept), parent, kept.n_parameters, bench, head=new)
+    return Healed(made(encoder_graph(*kept), parent, kept.n_parameters, bench, head=new), trained.record["notes"])

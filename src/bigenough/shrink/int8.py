@@ -119,7 +119,7 @@ class Int8Rung(EncoderStep):
         for place, one in enumerate(settings):
             bench.say(f"8 bits, {_words(one)}", place / len(settings))
             predictor = _quantised(parent, arrays, one, values, bench)
-            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels)
+            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels, bench.metric)
             reason = refusal(found, self.allowed_flips)
             made_of_it.append((predictor, Variant(one, *found, saved_bytes(predictor), refused=reason)))
         return made_of_it

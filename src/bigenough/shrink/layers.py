@@ -6,7 +6,7 @@ The upper layers go, or every other one: of all layers of a tuned BERT the top o
 healed.
 
 Its labels are no longer the parent's, since it has learned again, so it is not flips that refuse a variant but what it
-gets wrong: one whose accuracy on the watched rows falls by more than allowed. The smallest that stays is kept.
+gets wrong: one whose score on the watched rows falls by more than allowed. The smallest that stays is kept.
 """
 
 from __future__ import annotations
@@ -22,22 +22,32 @@ from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.shrink.encoders import EncoderStep, arrays_of, row_seconds
 from bigenough.shrink.flips import Comparison, Variant, compare, kept_variant, saved_bytes, variants_record
-from bigenough.shrink.healing import best_healing, healed
+from bigenough.shrink.healing import Healed, best_healing, healed
 from bigenough.task import Examples
+from bigenough.task.task import MetricName
 
 __all__ = ["HealedStep", "LayersRung", "kept_layers", "loss_refusal"]
+
+_NAMES: Mapping[MetricName, str] = {
+    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
+}  # fmt: skip
 
 
 class HealedStep(EncoderStep):
     """A step that cuts and heals; a subclass says what is tried and how it is cut.
 
-    ``allowed_flips`` is the accuracy that may be lost.
+    ``allowed_flips`` is how much of the task's metric may be lost.
     """
 
     @property
     def costly(self) -> bool:
         """With torch it trains, and takes minutes."""
         return best_healing() == "train"
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """What it trains with, where that is installed: it is part of the key. Nothing of it is needed."""
+        return ("torch", "transformers") if self.costly else ()
 
     @abstractmethod
     def attempts(self, arrays: EncoderArrays) -> Sequence[Mapping[str, Any]]:
@@ -51,6 +61,14 @@ class HealedStep(EncoderStep):
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
         """The parent that saw these rows, cut as the settings say, and healed on them."""
+        return self._cut_and_healed(examples, settings, bench).predictor
+
+    def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
+        """``fit``, and what healing had to give up."""
+        made = self._cut_and_healed(examples, settings, bench)
+        return Watched(made.predictor, settings, {"notes": list(made.notes)})
+
+    def _cut_and_healed(self, examples: Examples, settings: Settings, bench: Workbench) -> Healed:
         parent = self.model_of(examples)
         left = self.cut(arrays_of(parent), parent, settings, examples, bench)
         return healed(left, parent, examples, settings["healing"], bench)
@@ -58,9 +76,10 @@ class HealedStep(EncoderStep):
     def fit_watching(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
-        """Every variant, healed; of those that lose no more accuracy than allowed the smallest is kept.
+        """Every variant, healed; of those that lose no more of ``bench.metric`` than allowed the smallest is kept.
 
-        Raises ``RungFailed`` when there is none.
+        A variant that cannot be trained, in its part of the minutes or at all, heals by its head alone; one that fails
+        then too is left out, and both are noted. Raises ``RungFailed`` when there is none.
         """
         parent = self.model_of(examples)
         arrays = arrays_of(parent)
@@ -70,24 +89,51 @@ class HealedStep(EncoderStep):
         if bench.fit_minutes is not None:
             bench = replace(bench, fit_minutes=bench.fit_minutes / len(tried))
         expected = parent.predict_proba(watch.texts)
-        predictors, variants = [], []
+        predictors, variants, notes = [], [], list[str]()
         for place, one in enumerate(tried):
             bench.say(f"variant {place + 1} of {len(tried)}", place / len(tried))
-            left = self.cut(arrays, parent, one, examples, bench)
-            predictor = healed(left, parent, examples, one["healing"], bench)
-            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels)
-            reason = loss_refusal(found, self.allowed_flips)
-            variants.append(Variant(one, *found, saved_bytes(predictor), refused=reason))
+            made = self._healed(arrays, parent, one, examples, bench, notes)
+            if made is None:
+                continue
+            predictor, settings = made
+            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels, bench.metric)
+            reason = loss_refusal(found, self.allowed_flips, bench.metric)
+            variants.append(Variant(settings, *found, saved_bytes(predictor), refused=reason))
             predictors.append(predictor)
+        if not variants:
+            raise RungFailed(f"{self.name}: no variant could be made. {'; '.join(notes)}.")
         kept = kept_variant(self.name, variants)
         own, seconds = row_seconds([parent, predictors[kept]], watch.texts, bench.threads)
         variants[kept] = replace(variants[kept], latency_ratio=round(seconds / own, 3))
-        record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent)}
-        return Watched(predictors[kept], tried[kept], record)
+        record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent), "notes": notes}
+        return Watched(predictors[kept], variants[kept].settings, record)
+
+    def _healed(
+        self,
+        arrays: EncoderArrays,
+        parent: EncoderPredictor,
+        settings: Settings,
+        examples: Examples,
+        bench: Workbench,
+        notes: list[str],
+    ) -> tuple[EncoderPredictor, Settings] | None:
+        """One variant, and the settings by which it came to be; None when it cannot be made. ``notes`` has the why."""
+        for way in dict.fromkeys((settings["healing"], "head")):
+            one = {**settings, "healing": way}
+            told = ", ".join(f"{name}={value}" for name, value in one.items())
+            try:
+                left = self.cut(arrays, parent, one, examples, bench)
+                made = healed(left, parent, examples, way, bench)
+                notes += [f"{told}: {note}" for note in made.notes]
+                return made.predictor, one
+            except RungFailed as error:
+                notes.append(f"{told} failed: {str(error).rstrip('.')}")
+                bench.say(notes[-1], None)
+        return None
 
 
 class LayersRung(HealedStep):
-    """An encoder without some of its layers; ``allowed_flips`` is the accuracy that may be lost."""
+    """An encoder without some of its layers; ``allowed_flips`` is how much of the metric may be lost."""
 
     step = "layers"
     summary = "the encoder without some of its layers, healed"
@@ -110,7 +156,10 @@ class LayersRung(HealedStep):
         if not kept:
             raise RungFailed(f"{self.name}: {self.parent.name} has a single layer, which cannot go.")
         layers = tuple(model.layers[i] for i in kept)
-        return arrays._replace(model=replace(model, layers=layers, config=replace(model.config, layers=len(layers))))
+        # What was pooled behind a layer is now pooled behind those below it that stay.
+        pooled = tuple(sorted({sum(i < at for i in kept) for at in model.config.pooled} - {len(kept)}))
+        config = replace(model.config, layers=len(layers), pooled=pooled)
+        return arrays._replace(model=replace(model, layers=layers, config=config))
 
 
 def kept_layers(count: int) -> list[tuple[int, ...]]:
@@ -123,13 +172,14 @@ def kept_layers(count: int) -> list[tuple[int, ...]]:
     return list(dict.fromkeys(kept for kept in [*dropped, tuple(range(0, count, 2))] if 0 < len(kept) < count))
 
 
-def loss_refusal(found: Comparison, allowed: float) -> str | None:
-    """Why a healed model is refused, or None.
+def loss_refusal(found: Comparison, allowed: float, metric: MetricName = "accuracy") -> str | None:
+    """Why a healed model is refused, or None; the scores are in ``metric``.
 
     >>> loss_refusal(Comparison(0.05, 0.9, 0.86, 0.9), 0.015)
     'accuracy on the watched rows falls by 4.0 points, 1.5 are allowed'
     """
     lost = found.parent_score - found.score
     if lost > allowed:
-        return f"accuracy on the watched rows falls by {100 * lost:.1f} points, {100 * allowed:.1f} are allowed"
+        name = _NAMES[metric]
+        return f"{name} on the watched rows falls by {100 * lost:.1f} points, {100 * allowed:.1f} are allowed"
     return None

@@ -11,7 +11,7 @@ accelerating very deep neural networks", equation 4). Then the head learns again
 torch, and the arrays are cut directly: a library that traces a torch graph to find which weights belong together, such
 as torch-pruning, would find these same ones.
 
-A variant is refused by the accuracy it loses, as a model that has learned again has other labels anyway.
+A variant is refused by the score it loses, as a model that has learned again has other labels anyway.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RIDGE = 1e-3
 
 
 class StructureRung(HealedStep):
-    """An encoder with fewer neurons and heads a layer; ``allowed_flips`` is the accuracy that may be lost."""
+    """An encoder with fewer neurons and heads a layer; ``allowed_flips`` is how much of the metric may be lost."""
 
     step = "structure"
     summary = "the encoder without the neurons and heads that add least, healed"

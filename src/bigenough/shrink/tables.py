@@ -55,7 +55,7 @@ class TablesRung(ShrinkStep):
         parent = self._parent(examples)
         tried = [{"bits": bits, "dropped": dropped} for bits in _BITS for dropped in _DROPPED]
         made = packed_tables(parent, examples.texts, tried)
-        return watched(self.name, parent, zip(tried, made, strict=True), watch, self.allowed_flips)
+        return watched(self.name, parent, zip(tried, made, strict=True), watch, self.allowed_flips, bench.metric)
 
     def _parent(self, examples: Examples) -> StaticPredictor:
         parent = self.parent.of(examples)

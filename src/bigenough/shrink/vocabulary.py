@@ -96,7 +96,7 @@ class VocabularyRung(EncoderStep):
         predictors = [_with_table(parent, arrays, one.table, bench) for one in tried]
         variants = []
         for share, predictor in zip(SHARES, predictors, strict=True):
-            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels)
+            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels, bench.metric)
             reason = refusal(found, self.allowed_flips)
             variants.append(Variant({"share": share}, *found, saved_bytes(predictor), refused=reason))
         kept = smallest_faithful(self.name, variants, len(watch))

@@ -18,6 +18,10 @@ from bigenough.rungs.training.pairs import Contrast
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from bigenough.rungs.training import contrastive  # noqa: E402
+from bigenough.rungs.training.machine import Machine  # noqa: E402
+from bigenough.rungs.training.network import Network  # noqa: E402
+
 TEXTS = ["lost card", "please help, my card is lost", "pay money", "transfer my money", "stolen card", "how to pay"]
 LABELS = np.array([0, 0, 1, 1, 0, 1])
 RECIPE = Contrast(steps=6, learning_rate=1e-3)
@@ -112,6 +116,39 @@ def test_a_loss_that_is_no_number(body, bench):
     broken = replace(body, words=np.full_like(body.words, np.nan))
     with pytest.raises(RungFailed, match=r"no number any more at step 1 of 6.*Choose a lower one"):
         tuned(broken, bench)
+
+
+def test_short_memory_takes_fewer_rows_a_step_and_says_so(body, bench, monkeypatch):
+    real = Network.forward
+
+    def scarce(self, batch):
+        if len(batch.ids) > 4:
+            raise RuntimeError("std::bad_alloc")
+        return real(self, batch)
+
+    monkeypatch.setattr(Network, "forward", scarce)
+    said = []
+    made = tuned(body, replace(bench, say=lambda what, done: said.append(what)))
+    assert made.recipe == replace(RECIPE, rows=3, per_class=2)
+    assert made.record["notes"] == ["memory ran out: 3 texts a step"]
+    assert "memory ran out: 3 texts a step" in said
+    again = tuned(body, bench, made.recipe)
+    np.testing.assert_array_equal(made.body.layers[0].qkv, again.body.layers[0].qkv)
+
+
+@pytest.mark.parametrize(("error", "raised"), [(MemoryError(), RungFailed), (RuntimeError("shapes"), RuntimeError)])
+def test_no_memory_at_all_and_other_errors(body, bench, monkeypatch, error, raised):
+    def broken(self, batch):
+        raise error
+
+    monkeypatch.setattr(Network, "forward", broken)
+    with pytest.raises(raised, match=r"not enough memory to tune this encoder on 3 texts|shapes"):
+        tuned(body, bench)
+
+
+def test_half_precision_without_a_long_range_is_not_used(body, bench, monkeypatch):
+    monkeypatch.setattr(contrastive, "this_machine", lambda: Machine(torch.device("cpu"), "fp16"))
+    assert tuned(body, bench, replace(RECIPE, steps=1)).record["precision"] == "fp32"
 
 
 def ticking(bench, **options):

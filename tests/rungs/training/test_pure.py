@@ -12,6 +12,7 @@ from bigenough.rungs.training.budget import Work, fitted_to
 from bigenough.rungs.training.recipe import Recipe
 from bigenough.rungs.training.schedule import epoch_batches, learning_rate_at
 from bigenough.rungs.training.watching import Looks
+from bigenough.task.metrics import score
 
 RNG = np.random.default_rng(5)
 LENGTHS = RNG.integers(3, 60, 1000)
@@ -114,10 +115,27 @@ def test_slow_decay_is_noticed_too():
     assert looked(0.9, 0.8985, 0.894, 0.89, 0.885).kept == 2
 
 
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1"])
+def test_what_is_looked_at_is_the_metric(metric):
+    """The rare class is lost while the frequent one gets better: more hits, and still worse where classes count."""
+    labels = (np.arange(400) >= 360).astype(np.int64)
+    early, late = np.ones(400, bool), np.ones(400, bool)
+    early[:36], late[360:390] = False, False
+    kept = {}
+    for one in ("accuracy", metric):
+        looks = Looks(one)
+        looks.look(probability(early, labels), labels, 1, 1.0)
+        looks.look(probability(late, labels), labels, 2, 2.0)
+        kept[one] = looks.kept
+        assert looks.seen[1][one] == score(one, labels, np.where(late, labels, 1 - labels))
+    assert kept == {"accuracy": 2, metric: 1}
+
+
 def test_looks_survive_a_checkpoint():
     looks = looked(0.8, 0.9, 0.85)
     again = Looks.from_json(json.loads(json.dumps(looks.to_json())), 400)
     assert (again.seen, again.kept, again.bad) == (looks.seen, looks.kept, looks.bad)
+    assert (again.metric, again.best_score) == (looks.metric, looks.best_score)
     np.testing.assert_array_equal(again.best, looks.best)
 
 

@@ -24,6 +24,9 @@ _KINDS = {
     "linear": "bigenough.rungs.predictors.linear:LinearPredictor",
     "static": "bigenough.rungs.predictors.static:StaticPredictor",
     "encoder": "bigenough.rungs.predictors.encoder:EncoderPredictor",
+    "endpoint": "bigenough.rungs.predictors.endpoint:EndpointPredictor",
+    "mini": "bigenough.rungs.predictors.mini:MiniPredictor",
+    "tuned-mini": "bigenough.rungs.predictors.tuned_mini:TunedMiniPredictor",
 }
 
 

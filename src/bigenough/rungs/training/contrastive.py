@@ -4,7 +4,8 @@
 SetFit's first half (Tunstall et al. 2022) at a fraction of the work: all pairs within a step count at once, so each
 text goes through the encoder once a step and not once a pair, by the supervised contrastive loss (Khosla et al. 2020).
 It decides how many steps its time allows, and begins again with fewer when they are too many, so that the learning
-rate always comes down to zero. It refuses to decide whether the tuned encoder is better: that is for the select rows.
+rate always comes down to zero; when memory runs out it begins again with fewer rows a
+step. It refuses to decide whether the tuned encoder is better: that is for the select rows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch.nn import Identity, functional
 from bigenough.errors import RungFailed
 from bigenough.models.encoder import plain_tokenizer
 from bigenough.rungs.training.body import arrays_back, torch_body
-from bigenough.rungs.training.machine import Machine, borrowed, this_machine
+from bigenough.rungs.training.machine import Machine, borrowed, is_no_memory, this_machine
 from bigenough.rungs.training.network import Network, optimiser_of
 from bigenough.rungs.training.pairs import Contrast, class_batches
 from bigenough.rungs.training.recipe import Recipe
@@ -43,6 +44,8 @@ FEWEST_STEPS = 3
 """Steps below which nothing is learned."""
 SAFETY = 0.8
 """How much of the time that is left is planned for; what remains is for vectors, head and graph."""
+FEWEST_ROWS = 4
+"""Texts a step below which there are no two of one class beside two of another."""
 LONGEST_GRADIENT = 1.0
 """Longer gradients are scaled down to this length (Pascanu et al. 2013)."""
 
@@ -69,20 +72,31 @@ def contrasted(
     ``clock`` gives seconds from an arbitrary moment.
 
     Raises:
-        RungFailed: the loss is no number any more, or ``bench.fit_minutes`` are too short for a few steps.
+        RungFailed: the loss is no number any more, ``bench.fit_minutes`` are too short for a few steps, or memory for a
+            few rows.
     """
-    began, wanted = clock(), recipe.steps
+    began, wanted, notes = clock(), recipe.steps, list[str]()
     longest = min(recipe.max_length, body.config.max_length)
     ids = token_ids(plain_tokenizer(tokenizer, longest), texts, longest)
     used = used_tokens(ids)
     lesson = _Lesson(Rows.of(ids, used), labels, bench.seed + recipe.seed_offset)
     ends = None if bench.fit_minutes is None else began + 60 * bench.fit_minutes
     machine = this_machine()
+    if machine.precision == "fp16":
+        # Its range is too short for gradients; so few steps are not worth finding out by how much to stretch them.
+        machine = replace(machine, precision="fp32")
     with borrowed(bench.threads, lesson.seed):
         while True:
             torch.manual_seed(lesson.seed)
             run = _Run(body, used, lesson, recipe, machine)
-            steps = run.learn(ends, bench, clock)
+            steps = run.learn_if_memory_lasts(ends, bench, clock)
+            if steps is None:
+                del run
+                machine.release()
+                recipe = _with_fewer_rows(recipe, len(texts))
+                notes.append(f"memory ran out: {recipe.rows} texts a step")
+                bench.say(notes[-1], None)
+                continue
             if steps == recipe.steps:
                 break
             recipe = replace(recipe, steps=steps)
@@ -93,7 +107,7 @@ def contrasted(
         "loss": run.losses[-1],
         "precision": machine.precision,
         "seconds": clock() - began,
-        "notes": [_shortened(recipe.steps, wanted)] if recipe.steps < wanted else [],
+        "notes": [*notes, *([_shortened(recipe.steps, wanted)] if recipe.steps < wanted else [])],
     }
     return Contrasted(tuned, recipe, record)
 
@@ -123,6 +137,17 @@ def _shortened(steps: int, wanted: int) -> str:
     return f"{steps} steps instead of {wanted}, to end in time"
 
 
+def _with_fewer_rows(recipe: Contrast, n_rows: int) -> Contrast:
+    """Half the rows a step, in which still two classes meet. Raises ``RungFailed`` when they are too few for that."""
+    now = min(recipe.rows, n_rows)
+    if now < FEWEST_ROWS:
+        raise RungFailed(
+            f"There is not enough memory to tune this encoder on {now} texts at once. Name a smaller encoder, or "
+            "shorter texts (max_length)."
+        )
+    return replace(recipe, rows=now // 2, per_class=min(recipe.per_class, max(2, now // 4)))
+
+
 @dataclass(frozen=True, eq=False)
 class _Lesson:
     """The rows, their (n,) codes and where chance begins."""
@@ -145,6 +170,15 @@ class _Run:
         self.optimiser = optimiser_of(self.network, rates, len(body.layers))
         self.learned = list(self.network.learned().values())
         self.losses: list[float] = []
+
+    def learn_if_memory_lasts(self, ends: float | None, bench: Workbench, clock: Callable[[], float]) -> int | None:
+        """``learn``, or None when memory ran out."""
+        try:
+            return self.learn(ends, bench, clock)
+        except (MemoryError, RuntimeError) as error:
+            if not is_no_memory(error):
+                raise
+            return None
 
     def learn(self, ends: float | None, bench: Workbench, clock: Callable[[], float]) -> int:
         """Take the recipe's steps; how many were taken, or, stopped early, how many there is time for."""

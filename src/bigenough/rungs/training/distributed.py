@@ -61,6 +61,7 @@ def trained_by(
             "seed": bench.seed,
             "threads": bench.threads,
             "fit_minutes": bench.fit_minutes,
+            "metric": bench.metric,
             "scratch": None if bench.scratch is None else str(bench.scratch),
         }
         write_json(folder / "job.json", facts)
@@ -85,7 +86,7 @@ def main(folder: Path) -> None:
     first = int(os.environ.get("RANK", "0")) == 0
     bench = Workbench(
         seed=facts["seed"], threads=facts["threads"], cache=folder, offline=True, fit_minutes=facts["fit_minutes"],
-        scratch=None if facts["scratch"] is None else Path(facts["scratch"]),
+        scratch=None if facts["scratch"] is None else Path(facts["scratch"]), metric=facts["metric"],
     )  # fmt: skip
     watch = Watch(facts["watched"], arrays["labels"]) if facts["watched"] else None
     body = _body(facts["config"], arrays)
@@ -141,8 +142,10 @@ def _body(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Bert
         return Layer(**parts)
 
     layers = 1 + max(int(name.split(".")[1]) for name in arrays if name.startswith("layer."))
+    # JSON knows no tuples.
+    shape = BertConfig(**{**config, "pooled": tuple(config["pooled"])})
     return BertModel(
-        BertConfig(**config), arrays["words"], arrays["positions"], (arrays["norm.0"], arrays["norm.1"]),
+        shape, arrays["words"], arrays["positions"], (arrays["norm.0"], arrays["norm.1"]),
         tuple(layer(i) for i in range(layers)),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ What to learn, and at which rate, is the recipe's.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,6 +38,10 @@ __all__ = ["train"]
 
 TIMED_STEPS = 4
 """Steps that are timed, and thrown away, before a training with a budget; the first of them warms up."""
+PACE_STEPS = 10
+"""Steps after which the pace is known well enough to tell whether the time suffices; the first ones are slow."""
+HALF = 0.5
+"""The share of the time after which the pace of fewer steps has to do."""
 SLOWER = 1 / 3
 """What the learning rate is multiplied by after the loss diverged."""
 NO_ROWS = -1e4
@@ -53,10 +57,12 @@ def train(
     bench: Workbench,
     watch: Watch | None = None,
     head: DenseHead | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
     """The encoder, trained with a linear head on the means of its vectors to give each text its target.
 
-    On one machine a pure function of what it is given, unless ``bench.fit_minutes`` does not suffice for the recipe.
+    On one machine a pure function of what it is given, unless ``bench.fit_minutes`` does not suffice for the recipe:
+    as long as the steps keep the pace that ends them in time, the clock decides nothing.
     With ``bench.scratch``, a training that was killed goes on where it was, to the same result.
 
     Args:
@@ -68,6 +74,7 @@ def train(
         bench: seed, threads, minutes, scratch folder, and whom to tell.
         watch: rows to look at once an epoch, to stop when nothing is gained any more.
         head: the head to begin with; None begins with one that says the classes' shares.
+        clock: seconds from an arbitrary moment.
 
     Raises:
         RungFailed: the loss diverged twice, the minutes do not suffice for a few steps, or memory for one row.
@@ -75,7 +82,7 @@ def train(
     """
     check_tokenizer(tokenizer, body, "this model")
     with borrowed(bench.threads, bench.seed + recipe.seed_offset):
-        job = _Job.of(body, tokenizer, texts, targets, recipe, bench, watch, head)
+        job = _Job.of(body, tokenizer, texts, targets, recipe, bench, watch, head, clock)
         if len(job.present) == 1:
             return job.trained_on_one_class()
         try:
@@ -112,6 +119,7 @@ class _Job:
     machine: Machine
     team: Team
     checkpoint: Checkpoint
+    clock: Callable[[], float]
     began: float
     n_classes: int
     notes: list[str] = field(default_factory=list)
@@ -127,8 +135,9 @@ class _Job:
         bench: Workbench,
         watch: Watch | None,
         head: DenseHead | None,
+        clock: Callable[[], float],
     ) -> _Job:
-        began = time.monotonic()
+        began = clock()
         team = this_team()
         machine = this_machine(team.device)
         longest = min(recipe.max_length or body.config.max_length, len(body.positions))
@@ -143,7 +152,8 @@ class _Job:
             arrays += [] if head is None else [head.weight, head.bias]
             key = training_key(
                 body, [*texts, *watch.texts], arrays, tokenizer.to_str(), len(texts), recipe.as_json(), bench.seed,
-                bench.fit_minutes, machine.precision, team.size, None if head is None else head.temperature,
+                bench.fit_minutes, bench.metric, machine.precision, team.size,
+                None if head is None else head.temperature,
             )  # fmt: skip
             path = bench.scratch / f"training-{key}.safetensors"
         # Classes without a place among the present ones are given to none: every answer to them is a miss.
@@ -151,7 +161,7 @@ class _Job:
         return cls(
             body, used, Rows.of(ids, used), targets[:, present], present, Rows.of(watched, used), labels,
             None if head is None else replace(head, weight=head.weight[:, present], bias=head.bias[present]),
-            bench, machine, team, Checkpoint(path), began, targets.shape[1],
+            bench, machine, team, Checkpoint(path), clock, began, targets.shape[1],
         )  # fmt: skip
 
     def note(self, sentence: str) -> None:
@@ -179,7 +189,7 @@ class _Job:
             return recipe
         unit = self._unit_seconds(recipe)
         work = Work(self.rows.lengths, self.watched.lengths, len(self.body.layers), unit)
-        left = SAFETY * 60 * self.bench.fit_minutes - (time.monotonic() - self.began)
+        left = SAFETY * 60 * self.bench.fit_minutes - (self.clock() - self.began)
         planned, changes = fitted_to(recipe, work, self.team.first_says(left))
         if changes:
             self.note(f"to keep within {self.bench.fit_minutes:.3g} minutes: {'; '.join(changes)}")
@@ -191,10 +201,10 @@ class _Job:
         some = epoch_batches(self.rows.lengths, recipe.batch, (self.bench.seed,))[:TIMED_STEPS]
         seconds, tokens = 0.0, 0
         for i, batch in enumerate(some):
-            began = time.monotonic()
+            began = self.clock()
             steps.step(batch, 0.0, 0)
             if i or len(some) == 1:
-                seconds += time.monotonic() - began
+                seconds += self.clock() - began
                 tokens += int(self.rows.lengths[batch].sum())
         unit = seconds / max(1, tokens) / units(len(self.body.layers), recipe.frozen_layers)
         return self.team.first_says(unit)
@@ -238,10 +248,12 @@ class _Attempt:
         self.total = max(1, round(recipe.epochs * self.an_epoch))
         self.done = 0
         self.tokens = 0
+        self.learning = 0.0
+        """Seconds inside steps, those before a kill included."""
         self.before = 0.0
         """Seconds that this training took before it was killed."""
         self.resumed_at: int | None = None
-        self.looks = Looks()
+        self.looks = Looks(job.bench.metric)
         self.kept: dict[str, torch.Tensor] = {}
         self.losses: list[float] = []
 
@@ -254,9 +266,10 @@ class _Attempt:
             epoch, place = divmod(self.done, self.an_epoch)
             if not batches or place == 0:
                 batches = epoch_batches(self.steps.lesson.rows.lengths, self.recipe.batch, (seed, epoch))
-            progress = max((self.done + 0.5) / self.total, spent)
-            rate = learning_rate_at(min(1.0, progress), self.recipe.warm_up)
+            rate = learning_rate_at(min(1.0, self._progress(spent)), self.recipe.warm_up)
+            began = self.job.clock()
             loss = self.steps.step(batches[place], rate, _step_seed(seed, self.done, self.job.team.size))
+            self.learning += self.job.clock() - began
             self.losses = [*self.losses[-99:], loss]
             self.tokens += int(self.steps.lesson.rows.lengths[batches[place]].sum())
             self.done += 1
@@ -267,18 +280,37 @@ class _Attempt:
                 self.total = self.done
             self._look_and_keep()
 
-    def _spent(self) -> float:
-        """The share of the minutes that is gone, in all processes alike; 0 without a limit."""
+    def _progress(self, spent: float) -> float:
+        """The share of the training that is behind: counted in steps, unless the rest of them would take too long.
+
+        Only then does the clock have a say, lest every run on a machine that is busy otherwise ended up elsewhere.
+        """
+        by_steps = (self.done + 0.5) / self.total
+        if self.limit is None:
+            return by_steps
+        used, left = self.learning / self.limit, max(0.0, 1 - spent)
+        known = self.done >= PACE_STEPS or spent > HALF
+        if known and used * (self.total - self.done) > left * self.done:
+            by_steps = max(by_steps, used / (used + left))
+        return self.job.team.first_says(by_steps)
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds until the last step; None without a limit.
+
+        What comes after it, looking at the watched rows and writing the graph, has the rest of the minutes.
+        """
         minutes = self.job.bench.fit_minutes
-        if minutes is None:
-            return 0.0
-        # What comes after the last step, looking at the watched rows and writing the graph, has the rest.
-        return self.job.team.first_says(self.seconds / (60 * minutes * (1 + SAFETY) / 2))
+        return None if minutes is None else 60 * minutes * (1 + SAFETY) / 2
+
+    def _spent(self) -> float:
+        """The share of the limit that is gone, in all processes alike; 0 without one."""
+        return 0.0 if self.limit is None else self.job.team.first_says(self.seconds / self.limit)
 
     @property
     def seconds(self) -> float:
         """How long this training has taken by now, the time before a kill included."""
-        return self.before + time.monotonic() - self.job.began
+        return self.before + self.job.clock() - self.job.began
 
     def _say(self, epoch: int) -> None:
         if self.done % max(1, self.total // 100) == 0 or self.done == self.total:
@@ -305,6 +337,7 @@ class _Attempt:
             "done": self.done,
             "tokens": self.tokens,
             "seconds": self.seconds,
+            "learning": self.learning,
             "part": self.steps.part,
             "losses": self.losses,
             "notes": self.job.notes,
@@ -318,6 +351,7 @@ class _Attempt:
         self.steps.restore(dict(state.tensors))
         self.steps.part = int(facts["part"])
         self.done, self.tokens, self.before = int(facts["done"]), int(facts["tokens"]), float(facts["seconds"])
+        self.learning = float(facts["learning"])
         self.losses, self.job.notes[:] = list(facts["losses"]), list(facts["notes"])
         self.looks = Looks.from_json(facts["looks"], len(self.job.labels))
         named = {name.removeprefix("kept."): value for name, value in state.tensors.items() if name.startswith("kept.")}

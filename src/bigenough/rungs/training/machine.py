@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Machine", "borrowed", "this_machine"]
+__all__ = ["Machine", "borrowed", "is_no_memory", "this_machine"]
 
 Precision = Literal["bf16", "fp16", "fp32"]
+_NO_MEMORY = (
+    *("out of memory", "not enough memory", "DefaultCPUAllocator", "can't allocate memory"),
+    *("bad_alloc", "CUBLAS_STATUS_ALLOC_FAILED"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,15 @@ def _cpu_has_bf16() -> bool:
 
     said: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(said.get("avx512_bf16") or said.get("amx_bf16") or said.get("bf16"))
+
+
+def is_no_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; not every library has an exception of its own for that."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(sign in str(error) for sign in _NO_MEMORY)
 
 
 @contextmanager

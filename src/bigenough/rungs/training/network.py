@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from bigenough.models.bert import BertModel
 from bigenough.rungs.predictors.head import DenseHead
@@ -24,7 +25,12 @@ __all__ = ["Network", "built", "optimiser_of"]
 
 
 class Network(nn.Module):
-    """Scores of a batch; the matrix products of the encoder may run in half the bits, pooling and head never do."""
+    """Scores of a batch; the matrix products of the encoder may run in half the bits, pooling and head never do.
+
+    ``normalise`` scales each text's vector to length 1 before the head sees it; no training does.
+    """
+
+    normalise = False
 
     def __init__(self, body: Any, head: nn.Linear, pooling: str) -> None:
         super().__init__()
@@ -34,7 +40,8 @@ class Network(nn.Module):
         """The (rows, classes) scores."""
         tokens = self.body(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
         with torch.autocast(tokens.device.type, enabled=False):
-            return self.head(self._pooled(tokens.float(), batch.mask))  # type: ignore[no-any-return]
+            pooled = self._pooled(tokens.float(), batch.mask)
+            return self.head(functional.normalize(pooled) if self.normalise else pooled)  # type: ignore[no-any-return]
 
     def _pooled(self, tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         if self.pooling == "cls":

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,33 +11,35 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from bigenough.models.bert import BertModel
-from bigenough.models.encoder import Encoder, plain_tokenizer
+from bigenough.models.encoder import plain_tokenizer
 from bigenough.models.graph import encoder_graph
+from bigenough.models.own_encoder import OwnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.training.recipe import Recipe, Trained
-from bigenough.storage import write_bytes
 
 __all__ = ["parity", "predictor_of"]
 
+MOST_COMPARED = 512
+"""Texts on which a graph is compared with torch."""
+
 
 def predictor_of(trained: Trained, tokenizer: Tokenizer, bench: Workbench) -> EncoderPredictor:
-    """The trained model in onnxruntime. Its graph lies in the cache under its own hash. Raises ``OutOfDisk``."""
+    """The trained model in onnxruntime. Its graph goes when the predictor does. Raises ``OutOfDisk``."""
     longest = min(trained.body.config.max_length, trained.recipe.max_length or trained.body.config.max_length)
     body = replace(trained.body, config=replace(trained.body.config, max_length=longest))
-    graph = encoder_graph(body)
-    path = bench.cache / "tuned" / f"{hashlib.sha256(graph).hexdigest()[:20]}.onnx"
-    if not path.is_file():
-        write_bytes(path, graph)
-    encoder = Encoder(path, tokenizer, max_length=longest, threads=bench.threads)
-    return EncoderPredictor(encoder, DenseHead(trained.weight, trained.bias), path, body.n_parameters)
+    encoder = OwnEncoder(encoder_graph(body), tokenizer, max_length=longest, threads=bench.threads)
+    return EncoderPredictor(encoder, DenseHead(trained.weight, trained.bias), encoder.path, body.n_parameters)
 
 
 def parity(
     predictor: EncoderPredictor, body: BertModel, tokenizer: Tokenizer, texts: Sequence[str], threads: int
 ) -> dict[str, Any]:
-    """How far onnxruntime's probabilities are from torch's in 32 bits: the largest difference, and label flips."""
+    """How far onnxruntime's probabilities are from torch's in 32 bits: the largest difference, and label flips.
+
+    Of many texts 512 are compared, spread over all lengths, the longest among them.
+    """
     import torch
 
     from bigenough.rungs.training.machine import Machine, borrowed
@@ -46,6 +47,9 @@ def parity(
     from bigenough.rungs.training.rows import Rows, token_ids, used_tokens
     from bigenough.rungs.training.steps import scores_of
 
+    by_length = sorted(texts, key=len)
+    places = np.linspace(0, len(texts) - 1, min(len(texts), MOST_COMPARED)).round().astype(int)
+    texts = [by_length[place] for place in places]
     longest = predictor.encoder.max_length
     ids = token_ids(plain_tokenizer(tokenizer, longest), texts, longest)
     used = used_tokens(ids)
@@ -53,6 +57,7 @@ def parity(
     exact = Machine(torch.device("cpu"), "fp32")
     with borrowed(threads, 0):
         network = built(body, used, Recipe(dropout=0.0), prior, predictor.head, exact)
+        network.normalise = body.config.normalise
         expected = scores_of(network, Rows.of(ids, used), exact)
     found = predictor.predict_proba(texts)
     return {

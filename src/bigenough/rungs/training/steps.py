@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from bigenough.errors import RungFailed
 from bigenough.rungs.predictors.softmax import softmax
-from bigenough.rungs.training.machine import Machine
+from bigenough.rungs.training.machine import Machine, is_no_memory
 from bigenough.rungs.training.network import Network
 from bigenough.rungs.training.rows import Rows
 from bigenough.rungs.training.team import Team
@@ -25,8 +25,7 @@ __all__ = ["Diverged", "Lesson", "Steps", "scores_of"]
 LONGEST_GRADIENT = 1.0
 """Longer gradients are scaled down to this length (Pascanu et al. 2013)."""
 LOOK_TOKENS = 4096
-"""Tokens that are looked at together."""
-_NO_MEMORY = ("out of memory", "not enough memory", "DefaultCPUAllocator", "can't allocate memory")
+"""Tokens that are looked at together, while memory suffices."""
 
 
 class Diverged(Exception):
@@ -110,7 +109,7 @@ class Steps:
                     torch.autograd.backward(self._scaler.scale(loss))
                     total += loss.detach()
             except (MemoryError, RuntimeError) as error:
-                if not _is_no_memory(error):
+                if not is_no_memory(error):
                     raise
                 short = True
             if not short:
@@ -151,16 +150,24 @@ class Steps:
         self.say(note)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """All weights that are learned, and what the optimiser knows of each, by name."""
+        """All weights that are learned, what the optimiser knows of each, and the scale of gradients, by name."""
         state: dict[str, torch.Tensor] = {}
         for name, parameter in self.network.learned().items():
             state[f"weight.{name}"] = parameter
             for what, value in self.optimiser.state.get(parameter, {}).items():
                 state[f"optimiser.{what}.{name}"] = value
+        for what, value in self._scaler.state_dict().items():
+            state[f"scaler.{what}"] = torch.tensor(value, dtype=torch.float64)
         return state
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Put back what ``state`` gave."""
+        scale = {name.removeprefix("scaler."): value for name, value in state.items() if name.startswith("scaler.")}
+        if scale:
+            whole = ("growth_interval", "_growth_tracker")
+            self._scaler.load_state_dict(
+                {name: int(value) if name in whole else float(value) for name, value in scale.items()}
+            )
         learned = self.network.learned()
         self.network.restore({name: state[f"weight.{name}"] for name in learned})
         for name, parameter in learned.items():
@@ -173,26 +180,41 @@ class Steps:
 
 
 def scores_of(network: Network, rows: Rows, machine: Machine) -> NDArray[np.float64]:
-    """The (n, k) probabilities that the network gives these rows, in the machine's precision."""
+    """The (n, k) probabilities that the network gives these rows, in the machine's precision.
+
+    When memory runs out, fewer rows go through together. Raises ``RungFailed`` when there is none for a single one.
+    """
     network.eval()
+    tokens = LOOK_TOKENS
+    while True:
+        try:
+            return _scores(network, rows, machine, tokens)
+        except (MemoryError, RuntimeError) as error:
+            if not is_no_memory(error):
+                raise
+        # Not while the error is being handled: it still holds on to what it ran out of memory with.
+        machine.release()
+        if tokens <= 1:
+            raise RungFailed(
+                "There is not enough memory to look at a single row. Name a smaller encoder, or shorter texts "
+                "(max_length)."
+            )
+        tokens //= 4
+
+
+def _scores(network: Network, rows: Rows, machine: Machine, tokens: int) -> NDArray[np.float64]:
     order = np.argsort(rows.lengths, kind="stable")
     scores = np.empty((len(rows.ids), network.head.out_features))
     with torch.inference_mode():
-        for places in _by_tokens(order, rows.lengths):
+        for places in _by_tokens(order, rows.lengths, tokens):
             with machine.autocast():
                 scores[places] = network(rows.batch(places, machine.device)).float().cpu().numpy()
     return softmax(scores)
 
 
-def _by_tokens(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _by_tokens(order: NDArray[np.int64], lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
     start = 0
     while start < len(order):
-        size = max(1, LOOK_TOKENS // int(lengths[order[min(start + 31, len(order) - 1)]]))
+        size = max(1, tokens // int(lengths[order[min(start + 31, len(order) - 1)]]))
         yield order[start : start + size]
         start += size
-
-
-def _is_no_memory(error: BaseException) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return any(sign in str(error) for sign in _NO_MEMORY)
