@@ -49,7 +49,7 @@ def observed(candidate: Candidate, texts: Sequence[str], country: str | None) ->
     """What was seen of a model that runs elsewhere, as JSON values; a few rows are asked again for determinism."""
     predictor: Any = candidate.predictor(None)
     if not callable(getattr(predictor, "observed", None)):
-        raise RungFailed(f"{candidate.name} runs elsewhere and tells nothing of its speed: it has no method 'observed'.")
+        raise RungFailed(f"{candidate.name} runs elsewhere and has no method 'observed' that tells of its speed.")
     facts: dict[str, Any] = predictor.observed(texts, country=country)
     return facts
 
@@ -80,17 +80,22 @@ def certify(candidate: Candidate, examples: Examples, *, threads: int) -> Predic
 def describe_quality(
     candidate: Candidate, predictions: Predictions, examples: Examples, task: Task, *, seed: int
 ) -> dict[str, Any]:
-    """Every score on certify with its interval, per class and by confusion; found written, it is read back."""
+    """Every score on certify with its interval, per class and by confusion; found written, it is read back.
+
+    Of a candidate that was asked about some certify rows only, they are the scores on those.
+    """
     path = candidate.folder / "evidence.json"
     if path.exists():
         found: dict[str, Any] = read_json(path)
         return found
-    gold, predicted = predictions.gold, predictions.predicted
+    gold, predicted, asked_of = predictions.gold, predictions.predicted, ""
+    if predictions.positions is not None:
+        asked_of = f" rows asked of {len(examples):,}, in an order drawn beforehand, until the verdict was settled"
+        examples = examples.take(predictions.positions)
     intervals = metric_intervals(gold, predicted, predictions.probability, groups=examples.groups, seed=seed)
+    where = f"certify, n = {len(gold):,}{asked_of}"
     evidence: dict[str, Any] = {
-        name: measured(
-            each.value, _unit(name), f"certify, n = {len(gold):,}; {each.method}", low=each.low, high=each.high
-        ).to_json()
+        name: measured(each.value, _unit(name), f"{where}; {each.method}", low=each.low, high=each.high).to_json()
         for name, each in intervals.items()
     }
     evidence["per_class"] = [

@@ -53,7 +53,7 @@ class Asker:
         """A reply to each request, in their order; those that are in the store are not sent.
 
         Raises:
-            RungFailed: the endpoint cannot be asked, with what it said; ``BudgetSpent`` and ``RequestRefused`` are such.
+            RungFailed: the endpoint cannot be asked, with what it said; among them BudgetSpent and RequestRefused.
             BadOption: there is a budget in money and no known price.
             MissingExtra: a package is not installed.
             OutOfDisk: replies cannot be kept.

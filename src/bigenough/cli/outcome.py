@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bigenough.quantity import Quantity
+from bigenough.report.asking import asking_sentence
 from bigenough.rungs.candidate import Candidate
 from bigenough.storage import read_json
 from bigenough.study import Study
@@ -72,9 +73,17 @@ def outcome_table(study: Study) -> str:
         paths.append(f"label next  {study.path / 'label-next.csv'}")
     failed = [f"left out    {each.candidate}: {each.reason}" for each in verdict.left_out if _unseen(each, study)]
     more = len(study.candidates) - len(shown)
-    notes = [*failed[:MOST_FAILURES], *([f"and {more} more rungs, in the report"] if more > 0 else [])]
+    notes = [*failed[:MOST_FAILURES], *([f"and {more} more rungs, in the report"] if more > 0 else []), *_asked(study)]
     said_at_last = f"{verdict.answer}: {verdict.sentence}"
     return "\n".join([*lines, "", *notes, said_at_last, *paths, f"report      {study.report}"])
+
+
+def _asked(study: Study) -> list[str]:
+    """What stopping early saved."""
+    verdict, reference = study.verdict, study.candidates.get(study.verdict.reference.name or "")
+    if verdict.early is None or reference is None:
+        return []
+    return [asking_sentence(verdict.to_json(), _read(reference, "performance.json"))]
 
 
 def _shown(study: Study) -> list[str]:
@@ -100,7 +109,7 @@ def _figures(candidate: Candidate, metric: str) -> tuple[str, str, str, str]:
         score,
         size,
         "unknown" if latency.value is None else f"{latency.value:.3g}",
-        "unknown" if rows.value is None else f"{rows.value:,.0f}",
+        "unknown" if rows.value is None else f"{rows.value:,.0f}" if rows.value >= 10 else f"{rows.value:.2g}",
     )
 
 

@@ -209,7 +209,7 @@ class EncoderGraph:
         if self.model.config.pooling == "cls":
             self.node("Gather", [tokens, self.shared("first", np.array(0, dtype=np.int64))], pooled, axis=1)
         else:
-            mask, row, count = self.mask()
+            row, count = self.mask()
             # (batch, 1, length) x (batch, length, width): the sum over real tokens, as one matrix product.
             total = self.node("MatMul", [row, tokens], f"{at}total_row")
             total = self.node("Squeeze", [total, "axis1"], f"{at}total")
@@ -220,15 +220,15 @@ class EncoderGraph:
             self.node("Div", [pooled, self.node("Max", [length, tiny], f"{at}norm_floor")], name)
         return name
 
-    def mask(self) -> tuple[str, str, str]:
-        """The mask as numbers, as a row for a product, and how many tokens are real; the same for all layers."""
+    def mask(self) -> tuple[str, str]:
+        """The mask as a row for a product, and how many tokens are real; the same for all layers."""
         from onnx import TensorProto
 
         if any(node.name == "mask" for node in self.nodes):
-            return "mask", "mask_row", "count"
+            return "mask_row", "count"
         mask = self.node("Cast", ["attention_mask"], "mask", to=TensorProto.FLOAT)
         row = self.node("Unsqueeze", [mask, self.array("axis1", np.array([1], dtype=np.int64))], "mask_row")
-        return mask, row, self.node("ReduceSum", [mask, "axis1"], "count", keepdims=1)
+        return row, self.node("ReduceSum", [mask, "axis1"], "count", keepdims=1)
 
     def shared(self, name: str, value: NDArray[Any]) -> str:
         """An array that several nodes read, added once."""

@@ -23,6 +23,7 @@ __all__ = [
     "points",
     "probability_gap",
     "quantity",
+    "rate",
     "size",
     "tag",
     "times",
@@ -70,6 +71,15 @@ def count(number: float) -> str:
     ('3,080', '22,713,216')
     """
     return f"{round(number):,}"
+
+
+def rate(number: float) -> str:
+    """How many a second; of few, with digits behind the point.
+
+    >>> rate(20_548), rate(0.1402)
+    ('20,548', '0.14')
+    """
+    return count(number) if number >= 10 else _digits(number)
 
 
 def size(n_bytes: float) -> str:

@@ -23,6 +23,7 @@ from bigenough.report.numbers import (
     percent,
     points,
     quantity,
+    rate,
     size,
     with_interval,
 )
@@ -267,7 +268,7 @@ def _serving_row(one: Contender) -> list[Html | str]:
         ("latency_p50_ms", milliseconds),
         ("latency_p95_ms", milliseconds),
         ("latency_p99_ms", milliseconds),
-        ("throughput_rows_per_s", count),
+        ("throughput_rows_per_s", rate),
         ("startup_s", duration),
         ("memory_mb", megabytes),
         ("serve_wh_per_1000", energy),

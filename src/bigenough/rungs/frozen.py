@@ -28,8 +28,8 @@ class FrozenRung:
 
     The head reads the sentence vector and, beside it, the mean of the middle layer: the last layer was trained for
     likeness of meaning and has given up much of what words and their order say else (Tenney et al. 2019 find it in the
-    lower layers). It costs no time. Cross-validated on 4,000 rows of three public training sets, of 2, 4 and 77 classes,
-    it gave 1.7, 0.8 and 0.3 points; the embeddings beside it gave 0.5, -0.2 and -0.4 more, so they stay out.
+    lower layers). It costs no time. Cross-validated on 4,000 rows of three public training sets, of 2, 4 and 77
+    classes, it gave 1.7, 0.8 and 0.3 points; the embeddings beside it gave 0.5, -0.2 and -0.4 more, so they stay out.
     """
 
     name = "frozen"
