@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the pages say is what the program does: their code runs, their options exist, their links lead somewhere."""
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def test_the_python_of_the_readme_runs(diagnoses: pl.DataFrame, tmp_path: Path, 
 
 @pytest.fixture(scope="module")
 def known(run_cli) -> str:
-    commands = [("fit",), ("report",), ("verify",), ("predict",), ("power",), ("demo",), ("plan",), ("atlas",)]
+    names = ("fit", "label", "report", "verify", "predict", "power", "demo", "plan", "atlas")
+    commands: list[tuple[str, ...]] = [(name,) for name in names]
     commands += [("atlas", part) for part in ("show", "trends", "bill", "where")]
     return "".join(run_cli(*command, "--help").stdout for command in commands)
 
@@ -39,7 +41,7 @@ def test_every_option_on_a_page_exists(known: str, page: Path):
     assert {option for option in ours if option not in known} == set()
 
 
-NOT_OURS = {"--no-deps", "--quiet"}
+NOT_OURS = {"--no-deps", "--nproc_per_node", "--num_processes", "--quiet"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The story end to end, on real data: what it leaves behind, what it refuses, and that a kill costs nothing."""
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import pytest
 import bigenough
 from bigenough.cli.outcome import outcome_table
 from bigenough.errors import BadOption, InputError, NotEnoughLabels, RungFailed, StudyMismatch
+from bigenough.job import read_job
+from bigenough.options import Options
 from bigenough.storage import file_hashes, read_json
 from bigenough.study import Study
 from bigenough.verification import verify
@@ -270,6 +273,21 @@ def test_bad_options_are_named_before_any_work(diagnoses, tmp_path: Path, option
     with pytest.raises(error, match=says):
         fit_small(diagnoses, tmp_path / "study", **options)
     assert not (tmp_path / "study").exists()
+
+
+def test_a_test_set_that_is_the_table_itself_is_refused(diagnoses: pl.DataFrame, tmp_path: Path):
+    with pytest.raises(BadOption, match="the very content of the table to learn from"):
+        bigenough.fit(diagnoses, label="chapter", text="term", test=diagnoses.clone(), out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_of_split_files_gives_the_study_its_name(tmp_path: Path):
+    folder = tmp_path / "tickets"
+    folder.mkdir()
+    rows = [{"text": f"where is parcel {i}", "label": "ab"[i % 2]} for i in range(80)]
+    pl.DataFrame(rows[:50]).write_csv(folder / "train.csv")
+    pl.DataFrame(rows[50:]).write_csv(folder / "test.csv")
+    assert read_job(folder, None, Options(), None).task.name == "tickets"
 
 
 def test_labels_all_equal_are_refused(tmp_path: Path):

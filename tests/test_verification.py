@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``verify`` agrees with an honest study and notices any planted change."""
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from bigenough.verdict.recompute import Arrays, Check, recompute
 
 __all__ = ["verify"]
 
+CLOSE = 1e-9
+
 
 def verify(study: str | Path) -> list[Check]:
     """Recompute every statistic of a study from its per-row predictions, and check every model file's hash.
@@ -34,7 +36,7 @@ def verify(study: str | Path) -> list[Check]:
         raise InputError(f"{folder.path} holds no finished study (no verdict.json). Name a study's folder.")
     try:
         return _checks(folder)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, LookupError, ValueError) as error:
         raise TamperedArtefact(
             f"{folder.path} cannot be verified: a file is missing, damaged or not the study's own ({error!r})."
         ) from error
@@ -52,12 +54,14 @@ def _checks(folder: StudyFolder) -> list[Check]:
         if not each.has("certify.npz"):
             continue
         judged = each.predictions("certify")
-        checks.append(_check(f"{each.name}: gold labels are those of the examples", np.array_equal(judged.gold, gold)))
+        there = gold if judged.positions is None else gold[judged.positions]
+        checks.append(_check(f"{each.name}: gold labels are those of the examples", np.array_equal(judged.gold, there)))
         checks.append(_check(f"{each.name}: model files have the hashes they were judged with", _unchanged(each)))
-        arrays[each.name] = Arrays(judged.predicted, judged.probability)
+        arrays[each.name] = Arrays(judged.predicted, judged.probability, judged.positions)
         evidence[each.name] = folder.read(f"candidates/{each.folder.name}/evidence.json")
     verdict = folder.read("verdict.json")
-    checks += _as_planned(verdict, folder.read("plan.json"))
+    plan = folder.read("plan.json")
+    checks += [*_as_planned(verdict, plan), *_asked_as_planned(folder, verdict, plan)]
     if folder.specialist.exists():
         checks.append(_check("specialist: files are the judged ones", _packed(folder, verdict)))
     checks += recompute(verdict, gold, arrays, groups=groups, evidence=evidence, classes=facts["task"]["classes"])
@@ -76,6 +80,26 @@ def _as_planned(verdict: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator
     in_order = [name for name in plan["nominees"] if name in tested]
     complete = verdict["mode"] == "up" or tested == plan["nominees"]
     yield Check("nominees and their order as planned", tested, in_order, tested == in_order and complete)
+
+
+def _asked_as_planned(folder: StudyFolder, verdict: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[Check]:
+    """Order, batches and bets were fixed before certify was opened, and the bets follow from select."""
+    planned, early = plan.get("early"), verdict.get("early")
+    yield Check(
+        "stopping early as planned", early is not None, planned is not None, (early is None) == (planned is None)
+    )
+    if early is None or planned is None:
+        return
+    for name in ("of", "order_seed", "batch_rows", "discordance"):
+        yield Check(f"asking: {name} as planned", early[name], planned[name], early[name] == planned[name])
+    said = [
+        Candidate(folder.candidates / plan["candidates"][name]).predictions("select")
+        for name in (plan["reference"], plan["nominees"][0])
+    ]
+    ours, theirs = (each.predicted == each.gold for each in said)
+    expected = min(max(float(np.mean(ours != theirs)), plan["margin"], 0.02), 0.5)
+    agree = abs(early["discordance"] - expected) < CLOSE
+    yield Check("asking: discordance as seen on select", early["discordance"], expected, agree)
 
 
 def _packed(folder: StudyFolder, verdict: Mapping[str, Any]) -> bool:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line as a user meets it: exit codes, what is printed, what is written."""
 
 from __future__ import annotations

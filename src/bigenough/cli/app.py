@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bigenough import __version__
-from bigenough.cli import atlas, demo, fit, plan, power, predict, report, verify
+from bigenough.cli import atlas, cloze, demo, fit, label, plan, power, predict, report, verify
 from bigenough.errors import BigEnoughError, InputError, StudyMismatch
 
 __all__ = ["app", "main"]
@@ -25,11 +25,13 @@ app = typer.Typer(
 )
 
 app.command("fit")(fit.fit_command)
+app.command("label")(label.label_command)
 app.command("report")(report.report_command)
 app.command("verify")(verify.verify_command)
 app.command("predict")(predict.predict_command)
 app.command("power")(power.power_command)
 app.command("plan")(plan.plan_command)
+app.command("cloze")(cloze.cloze_command)
 app.command("demo")(demo.demo_command)
 app.add_typer(atlas.atlas_app, name="atlas")
 

@@ -52,9 +52,11 @@ def thousand(view: View) -> Html:
 def dollars(usd: float) -> str:
     """An amount of money with few digits.
 
-    >>> dollars(0.000412), dollars(0.41), dollars(12.5), dollars(4200.0)
-    ('0.00041 USD', '0.41 USD', '12.50 USD', '4,200 USD')
+    >>> dollars(1.5e-7), dollars(0.000412), dollars(0.41), dollars(12.5), dollars(4200.0)
+    ('below 0.0001 USD', '0.00041 USD', '0.41 USD', '12.50 USD', '4,200 USD')
     """
+    if 0 < usd < 1e-4:
+        return "below 0.0001 USD"
     if usd >= 1000:
         return f"{usd:,.0f} USD"
     return f"{usd:.2f} USD" if usd >= 1 else f"{usd:.2g} USD"

@@ -109,7 +109,7 @@ class Predictions:
     def save(self, path: Path) -> None:
         """Write them as one .npz file, without pickle."""
         buffer = BytesIO()
-        arrays = {"gold": self.gold, "predicted": self.predicted, "probability": self.probability}
+        arrays: dict[str, Any] = {"gold": self.gold, "predicted": self.predicted, "probability": self.probability}
         if self.positions is not None:
             arrays["positions"] = self.positions
         np.savez_compressed(buffer, **arrays)

@@ -64,9 +64,9 @@ class Predictor(Protocol):
         ...
 
 
-def is_remote(predictor: Predictor) -> bool:
-    """Whether a model runs elsewhere, behind an endpoint."""
-    return bool(getattr(predictor, "remote", False))
+def is_remote(model: object) -> bool:
+    """Whether a rung's or predictor's model runs elsewhere, behind an endpoint."""
+    return bool(getattr(model, "remote", False))
 
 
 class Trial(Protocol):

@@ -22,6 +22,8 @@ from bigenough.verdict.recompute import Arrays, Check, recompute
 from bigenough.verdict.verdict import (
     Bar,
     Comparison,
+    EarlyPlan,
+    EarlyStop,
     LeftOut,
     Nominee,
     PlainInterval,
@@ -38,6 +40,8 @@ __all__ = [
     "Check",
     "ClassScores",
     "Comparison",
+    "EarlyPlan",
+    "EarlyStop",
     "Interval",
     "LeftOut",
     "NextRow",

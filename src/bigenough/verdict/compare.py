@@ -7,6 +7,8 @@
 | accuracy | independent | bar | exact binomial (Clopper–Pearson) |
 | accuracy | grouped | either | bootstrap over groups; Tango beside it, marked as ignoring groups |
 | macro F1, balanced accuracy | either | either | bootstrap over rows or groups |
+
+A reference that was asked row by row, until the question was settled, is compared in ``bigenough.verdict.stopping``.
 """
 
 from __future__ import annotations
@@ -33,11 +35,15 @@ from bigenough.verdict.power import MOST_ROWS, bar_rows_needed, rows_needed
 from bigenough.verdict.resampling import resample
 from bigenough.verdict.verdict import IgnoresGroups, PlainInterval, RowsNeeded
 
-__all__ = ["CONFIDENCE", "TARGET_POWER", "Figures", "Question", "compare", "missing_rows", "rounded_up"]
+__all__ = ["BETTING", "CONFIDENCE", "TARGET_POWER", "Figures", "Question", "compare", "missing_rows", "rounded_up"]
 
 CONFIDENCE = 0.95
 TARGET_POWER = 0.8
 MARGIN_STEP = 1e-5
+BETTING = "betting, valid at any time"
+"""The method of ``bigenough.verdict.stopping``."""
+_PAIRED = ("Tango score", BETTING)
+"""Methods of independent pairs, for which a fresh test of fixed size would be Tango's."""
 HOPELESS = 20
 """More than so many times today's rows nobody will label; the sentence says so."""
 
@@ -232,14 +238,14 @@ def missing_rows(question: Question, figures: Figures, level: float) -> RowsNeed
         more=more,
         power=TARGET_POWER,
         assumed_difference=assumed,
-        assumed_discordance=figures.discordance if figures.method == "Tango score" else None,
+        assumed_discordance=figures.discordance if figures.method in _PAIRED else None,
         if_equal_more=None if equal is None or equal > MOST_ROWS else max(equal - n, 0),
         sentence=_missing_sentence(prove, total, n, assumed, grouped=question.groups is not None),
     )
 
 
 def _rows_for(question: Question, figures: Figures, level: float, difference: float) -> int | None:
-    if figures.method == "Tango score":
+    if figures.method in _PAIRED:
         discordance = max(figures.discordance or 0.0, abs(difference))
         return rows_needed(question.margin, discordance, level, TARGET_POWER, difference)
     if figures.method == "exact binomial":

@@ -15,11 +15,14 @@ from bigenough.verdict.compare import Figures, Question, compare, missing_rows
 from bigenough.verdict.resampling import N_RESAMPLES
 from bigenough.verdict.sentences import comparison_words, verdict_sentence
 from bigenough.verdict.sequence import Step, climb_up, walk_down
+from bigenough.verdict.stopping import judge
 from bigenough.verdict.verdict import (
     Answer,
     Bar,
     Comparison,
     Decision,
+    EarlyPlan,
+    EarlyStop,
     LeftOut,
     Mode,
     Nominee,
@@ -50,6 +53,7 @@ def decide(
     n_resamples: int = N_RESAMPLES,
     describe: bool = True,
     planned: int | None = None,
+    early: EarlyPlan | None = None,
 ) -> Verdict:
     """Test the nominees against the reference and say what is proved.
 
@@ -76,10 +80,14 @@ def decide(
             changes no winner; but without it a nominee that was not reached counts as not shown to be worse.
         planned: how many nominees were planned, when mode "up" asks before all of them are fitted; alpha is split over
             these, and while some are neither given nor left out the reference cannot win.
+        early: how a paid reference was asked, if asking was to end once the question is settled. Gold and predictions
+            are then those of the asked rows, in the order of asking, and each nominee is judged by a test that may be
+            looked at after every row; n is the number of rows asked. Accuracy against a candidate, independent rows and
+            mode "down" only.
 
     Raises:
         NotEnoughLabels: there are no certify rows, or a single group.
-        BadOption: shapes, names or numbers that make no sense.
+        BadOption: shapes, names or numbers that make no sense, or a question that cannot be stopped early.
 
     Example:
         >>> gold = np.zeros(2000, dtype=np.int64)
@@ -93,21 +101,13 @@ def decide(
         margin = 0.0 if isinstance(reference, Bar) else 0.015
     question = _question(gold, reference, metric, margin, groups, seed, n_resamples)
     _check(nominees, reference, margin, alpha)
-    opened: dict[int, Figures] = {}
-
-    def test(place: int, level: float) -> bool:
-        opened[place] = compare(question, _open(nominees[place], len(gold)), level)
-        return opened[place].lower > -question.margin
-
     n_planned = max(len(nominees), planned or 0)
-    k = len(nominees)
-    steps = walk_down(k, test, alpha) if mode == "down" else climb_up(k, test, alpha, n_planned)
-    described = {
-        step.place: compare(question, _open(nominees[step.place], len(gold)), step.level)
-        for step in steps
-        if step.passed is None and (describe or not callable(nominees[step.place].predicted))
-    }
-    seen = opened | described
+    stop: EarlyStop | None = None
+    if early is None:
+        steps, seen = _tested(question, nominees, alpha, mode, n_planned, describe=describe)
+    else:
+        opened = [_open(nominee, len(gold)) for nominee in nominees]
+        steps, seen, stop = judge(question, [each.name for each in nominees], opened, early, alpha=alpha, mode=mode)
     comparisons = [_comparison(nominees[step.place], step, seen.get(step.place), question) for step in steps]
     target = _reference_score(question, reference)
     comparisons = [replace(c, words=comparison_words(c, target, metric, margin)) for c in comparisons]
@@ -120,7 +120,29 @@ def decide(
         order_by=order_by,
         left_out=tuple(left_out),
         n_planned=n_planned,
+        early=stop,
     )
+
+
+def _tested(
+    question: Question, nominees: Sequence[Nominee], alpha: float, mode: Mode, n_planned: int, *, describe: bool
+) -> tuple[list[Step], dict[int, Figures]]:
+    """Each nominee's turn, and the figures of those that were opened, by their place."""
+    opened: dict[int, Figures] = {}
+    n = len(question.gold)
+
+    def test(place: int, level: float) -> bool:
+        opened[place] = compare(question, _open(nominees[place], n), level)
+        return opened[place].lower > -question.margin
+
+    k = len(nominees)
+    steps = walk_down(k, test, alpha) if mode == "down" else climb_up(k, test, alpha, n_planned)
+    described = {
+        step.place: compare(question, _open(nominees[step.place], n), step.level)
+        for step in steps
+        if step.passed is None and (describe or not callable(nominees[step.place].predicted))
+    }
+    return steps, opened | described
 
 
 def _question(
@@ -237,6 +259,7 @@ def _conclude(
     order_by: OrderBy,
     left_out: tuple[LeftOut, ...],
     n_planned: int,
+    early: EarlyStop | None,
 ) -> Verdict:
     winner = _winner(comparisons, mode)
     fallback = target.name if target.within_limits else None
@@ -271,5 +294,6 @@ def _conclude(
         rows_needed=deciding.rows_needed if deciding and answer == "cannot tell" else None,
         seed=question.seed,
         n_resamples=question.n_resamples,
+        early=early,
     )
     return replace(verdict, sentence=verdict_sentence(verdict))

@@ -68,7 +68,7 @@ def verdict_sentence(verdict: Verdict) -> str:
 
 
 def _won(verdict: Verdict, won: Comparison) -> str:
-    figures = f"{_METRICS[verdict.metric]} {_figures(won, verdict.reference)}, {_count(verdict)}"
+    figures = f"{_METRICS[verdict.metric]} {_figures(won, verdict.reference)}, {_count(verdict, won)}"
     return f"{_named(won)} is the smallest model proved {_good(verdict.reference, verdict.margin)}: {figures}."
 
 
@@ -97,7 +97,7 @@ def _none(verdict: Verdict) -> str:
     each = "the one nominee is" if k == 1 else f"each of the {k} nominees is"
     return (
         f"No model is good enough: {each} shown to be {_bad(verdict.reference, verdict.margin)}. The best of them, "
-        f"{_named(best)}: {_METRICS[verdict.metric]} {_figures(best, verdict.reference)}, {_count(verdict)}."
+        f"{_named(best)}: {_METRICS[verdict.metric]} {_figures(best, verdict.reference)}, {_count(verdict, best)}."
     )
 
 
@@ -117,10 +117,11 @@ def _cannot_tell(verdict: Verdict) -> str:
     else:
         first = f"These test rows cannot tell whether {_named(open_)} is {_good(verdict.reference, verdict.margin)}"
         second = ""
-    figures = f"{_METRICS[verdict.metric]} {_figures(open_, verdict.reference)}, {_count(verdict)}."
+    figures = f"{_METRICS[verdict.metric]} {_figures(open_, verdict.reference)}, {_count(verdict, open_)}."
+    spent = " The budget ended the asking." if verdict.early and verdict.early.stopped_because == "budget spent" else ""
     more = f" {verdict.rows_needed.sentence}" if verdict.rows_needed else ""
     safe = f" Until then {verdict.safe_choice} is the safe choice." if verdict.safe_choice else ""
-    return f"{first}{second}: {figures}{more}{safe}"
+    return f"{first}{second}: {figures}{spent}{more}{safe}"
 
 
 def _good(target: ReferenceScore, margin: float) -> str:
@@ -156,10 +157,15 @@ def _with_size(name: str, size_bytes: int | None) -> str:
 
 
 def _figures(comparison: Comparison, target: ReferenceScore) -> str:
+    """Both scores on the rows of this comparison."""
     own = score_words(comparison.score or 0.0)
-    return own if target.kind == "bar" else f"{own} against {score_words(target.score)}"
+    return own if target.kind == "bar" else f"{own} against {score_words(comparison.reference_score or 0.0)}"
 
 
-def _count(verdict: Verdict) -> str:
+def _count(verdict: Verdict, about: Comparison | None = None) -> str:
+    early = verdict.early
+    if early is not None:
+        settled = "" if about is None or about.n == early.asked else f", settled by the first {about.n:,}"
+        return f"n = {early.asked:,} asked of {early.of:,}{settled}"
     groups = "" if verdict.n_groups is None else f" in {verdict.n_groups:,} groups"
     return f"n = {verdict.n_certify:,}{groups}"

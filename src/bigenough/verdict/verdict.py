@@ -19,6 +19,8 @@ __all__ = [
     "Bar",
     "Comparison",
     "Decision",
+    "EarlyPlan",
+    "EarlyStop",
     "IgnoresGroups",
     "LeftOut",
     "Mode",
@@ -28,6 +30,7 @@ __all__ = [
     "Reference",
     "ReferenceScore",
     "RowsNeeded",
+    "StoppedBecause",
     "Verdict",
     "verdict_schema",
 ]
@@ -36,6 +39,7 @@ Answer = Literal["proved", "not good enough", "cannot tell"]
 Mode = Literal["down", "up"]
 Decision = Literal["passed", "failed", "not tested"]
 OrderBy = Literal["size_bytes", "latency"]
+StoppedBecause = Literal["decided", "all rows asked", "budget spent"]
 
 Codes = NDArray[np.int64]
 
@@ -91,6 +95,36 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class EarlyPlan:
+    """How a paid reference is asked about certify rows until the nominees' cases are settled; fixed before the first.
+
+    Attributes:
+        of: certify rows there are.
+        order_seed: what the order of asking is drawn from.
+        batch_rows: how many rows are asked at a time.
+        discordance: the share of rows that one of reference and nominee alone was expected to get right. A wrong guess
+            costs rows, never the promise.
+    """
+
+    of: int
+    order_seed: int
+    batch_rows: int
+    discordance: float
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """How the asking of a paid reference went: its plan, how many rows were asked, and what ended it."""
+
+    asked: int
+    of: int
+    order_seed: int
+    batch_rows: int
+    discordance: float
+    stopped_because: StoppedBecause
+
+
+@dataclass(frozen=True)
 class PlainInterval:
     """A two-sided interval of the difference, for drawing; it decides nothing."""
 
@@ -143,6 +177,8 @@ class Comparison:
     they are computed at ``exact_level`` and ``exact_level_worse``, which keep that error, and it passes when its
     p-value is below ``exact_level``. A nominee whose turn never came has no
     ``lower`` and no ``p_value``: nothing about it was tested; if it was never opened all its figures are None.
+    Where the reference was asked until the question was settled, ``n`` is the row that settled this nominee, or all
+    that were asked when it is open; the bounds and the p-value hold at all times together.
     """
 
     candidate: str
@@ -197,7 +233,7 @@ class Verdict:
         metric, margin, alpha, mode, order_by: what was fixed before certify was opened.
         n_planned: how many nominees were planned; mode "up" splits alpha over them.
         reference: whom the nominees were compared with.
-        n_certify: certify rows.
+        n_certify: certify rows that were used: all of them, or those that were asked.
         n_groups: their groups, None if rows are independent.
         comparisons: one for each nominee, in the order of testing.
         left_out: candidates that were not nominated.
@@ -205,6 +241,7 @@ class Verdict:
         smallest_provable_margin: what today's rows carry; a margin chosen after the fact proves nothing.
         rows_needed: what would decide, when the rows cannot tell.
         seed, n_resamples: what the bootstrap used.
+        early: how asking was stopped early; None where every certify row was used.
     """
 
     answer: Answer
@@ -228,6 +265,7 @@ class Verdict:
     rows_needed: RowsNeeded | None
     seed: int
     n_resamples: int
+    early: EarlyStop | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as plain JSON values, valid under ``verdict_schema()``."""
@@ -243,6 +281,7 @@ class Verdict:
     def from_json(cls, data: Mapping[str, Any]) -> Verdict:
         """The verdict that ``to_json`` wrote."""
         fields = {name: value for name, value in data.items() if name != "format"}
+        early = data.get("early")
         return cls(
             **{
                 **fields,
@@ -250,6 +289,7 @@ class Verdict:
                 "comparisons": tuple(_comparison(each) for each in data["comparisons"]),
                 "left_out": tuple(LeftOut(**each) for each in data["left_out"]),
                 "rows_needed": None if data["rows_needed"] is None else RowsNeeded(**data["rows_needed"]),
+                "early": None if early is None else EarlyStop(**early),
             }
         )
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .asking import asking, case_of, settled_rows
+from .betting import METHOD
 from .distributions import binomial_tail, normal
+from .rows import INVERTED, Arrays, Check, Codes, Json, Rows, same
 from .size import largest_size
 from .statistics import (
     Resamples,
@@ -29,35 +31,8 @@ from .statistics import (
 
 __all__ = ["Arrays", "Check", "recompute"]
 
-Codes = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Json = Mapping[str, Any]
-
-CLOSED, INVERTED = 1e-9, 1e-6
 ROUNDED = 3e-4
 """The largest size is looked for on a grid of discordances, here and in the verdict on different ones."""
-
-
-class Arrays(NamedTuple):
-    """One candidate's rows on certify: (n,) predicted codes and, if its evidence is checked, (n, k) probabilities."""
-
-    predicted: Codes
-    probability: Floats | None = None
-
-
-class Check(NamedTuple):
-    """One printed value and the same value from the rows."""
-
-    name: str
-    stated: object
-    recomputed: object
-    agree: bool
-
-
-class _Rows(NamedTuple):
-    gold: Codes
-    groups: Codes | None
-    candidates: Mapping[str, Arrays]
 
 
 def recompute(
@@ -90,11 +65,16 @@ def recompute(
         >>> all(check.agree for check in recompute(stored, gold, {"linear": Arrays(said)}))
         True
     """
-    rows = _Rows(gold, groups, candidates)
-    checks = [*_whole(verdict, rows)]
+    rows = Rows(gold, groups, candidates)
+    asked = candidates[verdict["reference"]["name"]].positions if verdict["reference"]["kind"] == "candidate" else None
+    if (asked is None) != (verdict.get("early") is None):
+        return [Check("some rows asked", verdict.get("early"), None if asked is None else len(asked), False)]
+    checks = [] if asked is None else [*asking(verdict, rows, asked)]
+    checks += _whole(verdict, rows if asked is None else rows.at(asked))
     for comparison in verdict["comparisons"]:
         if comparison["score"] is not None:
-            checks += _comparison(verdict, comparison, rows)
+            here = rows if asked is None else settled_rows(verdict, rows, asked, comparison["candidate"])
+            checks += _comparison(verdict, comparison, here)
     checks += _decision(verdict)
     checks += _words(verdict)
     for name, scores in (evidence or {}).items():
@@ -102,20 +82,14 @@ def recompute(
     return checks
 
 
-def _same(name: str, stated: object, found: object, tolerance: float = CLOSED) -> Check:
-    if isinstance(stated, int | float) and isinstance(found, int | float):
-        return Check(name, stated, found, math.isclose(stated, found, rel_tol=tolerance, abs_tol=tolerance))
-    return Check(name, stated, found, stated == found)
-
-
-def _whole(verdict: Json, rows: _Rows) -> Iterator[Check]:
-    yield _same("certify rows", verdict["n_certify"], len(rows.gold))
-    yield _same("groups", verdict["n_groups"], None if rows.groups is None else len(np.unique(rows.groups)))
+def _whole(verdict: Json, rows: Rows) -> Iterator[Check]:
+    yield same("certify rows", verdict["n_certify"], len(rows.gold))
+    yield same("groups", verdict["n_groups"], None if rows.groups is None else len(np.unique(rows.groups)))
     reference = verdict["reference"]
     if reference["kind"] == "candidate":
         predicted = rows.candidates[reference["name"]].predicted
         found = metric_value(verdict["metric"], rows.gold, predicted)
-        yield _same(f"{reference['name']}: {verdict['metric']}", reference["score"], found)
+        yield same(f"{reference['name']}: {verdict['metric']}", reference["score"], found)
 
 
 class _Found(NamedTuple):
@@ -127,7 +101,7 @@ class _Found(NamedTuple):
     method: str
 
 
-def _comparison(verdict: Json, stated: Json, rows: _Rows) -> Iterator[Check]:
+def _comparison(verdict: Json, stated: Json, rows: Rows) -> Iterator[Check]:
     name, reference, gold = stated["candidate"], verdict["reference"], rows.gold
     predicted = rows.candidates[name].predicted
     against = rows.candidates[reference["name"]].predicted if reference["kind"] == "candidate" else None
@@ -137,26 +111,26 @@ def _comparison(verdict: Json, stated: Json, rows: _Rows) -> Iterator[Check]:
     if against is not None:
         b = int(((predicted == gold) & (against != gold)).sum())
         c = int(((predicted != gold) & (against == gold)).sum())
-        exact = mcnemar(b, c) if rows.groups is None else None
+        exact = mcnemar(b, c) if rows.groups is None and verdict.get("early") is None else None
     found = _bounds(verdict, stated, rows, predicted, against)
     tested = stated["decision"] != "not tested"
-    yield _same(f"{name}: n", stated["n"], len(gold))
-    yield _same(f"{name}: score", stated["score"], score)
-    yield _same(f"{name}: reference's score", stated["reference_score"], other)
-    yield _same(f"{name}: difference", stated["difference"], score - other)
-    yield _same(f"{name}: right only by it", stated["only_candidate_right"], b)
-    yield _same(f"{name}: right only by the reference", stated["only_reference_right"], c)
-    yield _same(f"{name}: exact McNemar p", stated["mcnemar_p"], exact)
-    yield _same(f"{name}: method", stated["method"], found.method)
-    yield _same(f"{name}: lower bound", stated["lower"], found.lower if tested else None, INVERTED)
-    yield _same(f"{name}: upper bound", stated["upper"], found.upper, INVERTED)
-    yield _same(f"{name}: interval, low end", stated["interval"]["low"], found.low, INVERTED)
-    yield _same(f"{name}: interval, high end", stated["interval"]["high"], found.high, INVERTED)
-    yield _same(f"{name}: p-value", stated["p_value"], found.p_value if tested else None, INVERTED)
-    yield _same(f"{name}: shown worse", stated["shown_worse"], found.upper < -verdict["margin"])
+    yield same(f"{name}: n", stated["n"], len(gold))
+    yield same(f"{name}: score", stated["score"], score)
+    yield same(f"{name}: reference's score", stated["reference_score"], other)
+    yield same(f"{name}: difference", stated["difference"], score - other)
+    yield same(f"{name}: right only by it", stated["only_candidate_right"], b)
+    yield same(f"{name}: right only by the reference", stated["only_reference_right"], c)
+    yield same(f"{name}: exact McNemar p", stated["mcnemar_p"], exact)
+    yield same(f"{name}: method", stated["method"], found.method)
+    yield same(f"{name}: lower bound", stated["lower"], found.lower if tested else None, INVERTED)
+    yield same(f"{name}: upper bound", stated["upper"], found.upper, INVERTED)
+    yield same(f"{name}: interval, low end", stated["interval"]["low"], found.low, INVERTED)
+    yield same(f"{name}: interval, high end", stated["interval"]["high"], found.high, INVERTED)
+    yield same(f"{name}: p-value", stated["p_value"], found.p_value if tested else None, INVERTED)
+    yield same(f"{name}: shown worse", stated["shown_worse"], found.upper < -verdict["margin"])
     yield from _exact_levels(verdict, stated)
     if tested:
-        yield _same(f"{name}: decision", stated["decision"], "passed" if found.lower > -verdict["margin"] else "failed")
+        yield same(f"{name}: decision", stated["decision"], "passed" if found.lower > -verdict["margin"] else "failed")
         yield _smallest_margin(verdict, stated, found, b, c)
     if stated["ignores_groups"] is not None and b is not None and c is not None:
         yield from _beside(stated, b, c, len(gold), verdict["margin"])
@@ -178,16 +152,19 @@ def _smallest_margin(verdict: Json, stated: Json, found: _Found, b: int | None, 
     """Where the test has an exact level of its own for each margin: at the stated one, these very counts must pass."""
     name, margin = f"{stated['candidate']}: smallest margin", stated["smallest_provable_margin"]
     if stated.get("exact_level") is None or b is None or c is None:
-        return _same(name, margin, max(0.0, -found.lower), INVERTED)
+        return same(name, margin, max(0.0, -found.lower), INVERTED)
     level = 1 - normal.cdf(tango_statistic(b, c, stated["n"], -margin)) if margin > 0 else stated["exact_level"]
     size = largest_size(stated["n"], margin, level)
     least = max(0.0, -tango_bound(b, c, stated["n"], stated["level"])[0])
     return Check(name, margin, least, margin >= least - INVERTED and size <= stated["level"] + ROUNDED)
 
 
-def _bounds(verdict: Json, stated: Json, rows: _Rows, predicted: Codes, against: Codes | None) -> _Found:
+def _bounds(verdict: Json, stated: Json, rows: Rows, predicted: Codes, against: Codes | None) -> _Found:
     n, margin, level = len(rows.gold), verdict["margin"], stated["level"]
     bar = verdict["reference"]["score"] if against is None else 0.0
+    if verdict.get("early") is not None:
+        case = case_of(verdict, rows, stated["candidate"])
+        return _Found(*case.bounds(level), case.p_value(), *case.bounds(0.025), METHOD)
     if verdict["metric"] == "accuracy" and rows.groups is None:
         right = predicted == rows.gold
         if against is None:
@@ -212,7 +189,7 @@ def _bounds(verdict: Json, stated: Json, rows: _Rows, predicted: Codes, against:
     return _Found(*ends, "BCa bootstrap with a score-type guard" + ("" if rows.groups is None else " over groups"))
 
 
-def _draw(verdict: Json, rows: _Rows, predicted: Codes, against: Codes | None) -> Resamples:
+def _draw(verdict: Json, rows: Rows, predicted: Codes, against: Codes | None) -> Resamples:
     models = [predicted] if against is None else [predicted, against]
     return resamples(verdict["metric"], rows.gold, models, rows.groups, verdict["seed"], verdict["n_resamples"])
 
@@ -221,16 +198,16 @@ def _beside(stated: Json, b: int, c: int, n: int, margin: float) -> Iterator[Che
     lower, upper = tango_bound(b, c, n, stated["level"])
     p = 1 - normal.cdf(tango_statistic(b, c, n, -margin))
     for key, found in (("lower", lower), ("upper", upper), ("p_value", p)):
-        yield _same(f"{stated['candidate']}: ignoring groups, {key}", stated["ignores_groups"][key], found, INVERTED)
+        yield same(f"{stated['candidate']}: ignoring groups, {key}", stated["ignores_groups"][key], found, INVERTED)
 
 
-def _rows_needed(verdict: Json, stated: Json, rows: _Rows, predicted: Codes, against: Codes | None) -> Check:
+def _rows_needed(verdict: Json, stated: Json, rows: Rows, predicted: Codes, against: Codes | None) -> Check:
     """Rows by the normal formula; where the verdict used an exact power the two agree within a tenth."""
     needed, margin, n = stated["rows_needed"], verdict["margin"], stated["n"]
     difference = stated["difference"] if against is None else min(stated["difference"], 0.0)
     prove = difference > -margin
     z = normal.inv_cdf(1 - stated["level"]) + normal.inv_cdf(needed["power"])
-    if stated["method"] == "Tango score":
+    if stated["method"] in ("Tango score", METHOD):
         discordance = max((stated["only_candidate_right"] + stated["only_reference_right"]) / n, abs(difference))
         spread = math.sqrt(max(discordance - difference**2, 0.0))
     elif stated["method"] == "exact binomial":
@@ -257,7 +234,7 @@ def _decision(verdict: Json) -> Iterator[Check]:
     legal = all((d == "not tested") == (place >= turn) for place, d in enumerate(decisions))
     yield Check("order of testing", decisions, "each in its turn" if legal else "out of turn", legal)
     share = verdict["alpha"] if down else verdict["alpha"] / max(verdict["n_planned"], 1)
-    yield _same("error level of each test", [c["level"] for c in comparisons], [share] * len(comparisons))
+    yield same("error level of each test", [c["level"] for c in comparisons], [share] * len(comparisons))
     passed = [c["candidate"] for c in comparisons if c["decision"] == "passed"]
     fallback = reference["name"] if reference["within_limits"] else None
     if passed:
@@ -269,29 +246,45 @@ def _decision(verdict: Json) -> Iterator[Check]:
         answer, winner = ("proved", fallback) if fallback else ("not good enough", None)
     else:
         answer, winner = "cannot tell", None
-    yield _same("answer", verdict["answer"], answer)
-    yield _same("exit code", verdict["exit_code"], {"proved": 0, "not good enough": 3, "cannot tell": 4}[answer])
-    yield _same("winner", verdict["winner"], winner)
-    yield _same("safe choice", verdict["safe_choice"], winner or fallback)
+    yield same("answer", verdict["answer"], answer)
+    yield same("exit code", verdict["exit_code"], {"proved": 0, "not good enough": 3, "cannot tell": 4}[answer])
+    yield same("winner", verdict["winner"], winner)
+    yield same("safe choice", verdict["safe_choice"], winner or fallback)
     deciding = next((c for c in comparisons if c["candidate"] == verdict["deciding"]), None)
     if deciding is not None:
         stated = verdict["smallest_provable_margin"]
-        yield _same("smallest provable margin", stated, deciding["smallest_provable_margin"])
+        yield same("smallest provable margin", stated, deciding["smallest_provable_margin"])
+
+
+_OPENINGS = {
+    "proved": ("The choice is", "is the smallest model proved"),
+    "not good enough": ("No model",),
+    "cannot tell": ("cannot tell",),
+}
 
 
 def _words(verdict: Json) -> Iterator[Check]:
-    """Each score in a sentence must be one of the scores above."""
+    """The sentence must say the answer and name the model it is about; each score in it must be one of those above."""
     comparisons, reference = verdict["comparisons"], verdict["reference"]
-    scores = [reference["score"], *(c["score"] for c in comparisons if c["score"] is not None)]
-    known = {f"{100 * score:.1f} %" for score in scores}
+    sentence, about = verdict["sentence"], {verdict["winner"]} - {None}
+    if verdict["answer"] == "cannot tell":
+        about = {c["candidate"] for c in comparisons if c["score"] is not None} & {verdict["deciding"]}
+    said = [answer for answer, words in _OPENINGS.items() if any(each in sentence for each in words)]
+    yield Check("answer in the sentence", said, [verdict["answer"]], said == [verdict["answer"]])
+    yield Check("model in the sentence", sentence, sorted(about), all(name in sentence for name in about))
+    scores = [reference["score"], *(c[key] for c in comparisons for key in ("score", "reference_score"))]
+    known = {f"{100 * score:.1f} %" for score in scores if score is not None}
     sentences = [("sentence", verdict["sentence"]), *((f"{c['candidate']}: words", c["words"]) for c in comparisons)]
     for name, text in sentences:
         told = set(re.findall(r"\d+\.\d %", text))
         yield Check(name, sorted(told), sorted(known), told <= known)
 
 
-def _evidence(verdict: Json, name: str, stated: Json, rows: _Rows, classes: Sequence[str] | None) -> Iterator[Check]:
-    gold, (predicted, probability) = rows.gold, rows.candidates[name]
+def _evidence(verdict: Json, name: str, stated: Json, rows: Rows, classes: Sequence[str] | None) -> Iterator[Check]:
+    predicted, probability, positions = rows.candidates[name]
+    if positions is not None:
+        rows = rows.at(positions)
+    gold = rows.gold
     seed, times = verdict["seed"], verdict["n_resamples"]
     found: dict[str, tuple[float, float, float]] = {}
     for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
@@ -309,7 +302,7 @@ def _evidence(verdict: Json, name: str, stated: Json, rows: _Rows, classes: Sequ
     for metric, values in found.items():
         for part, value in zip(("value", "low", "high"), values, strict=True):
             if metric in stated:
-                yield _same(f"{name}: {metric}, {part}", stated[metric][part], value, INVERTED)
+                yield same(f"{name}: {metric}, {part}", stated[metric][part], value, INVERTED)
     yield from _per_class(name, stated, rows, predicted, classes)
 
 
@@ -318,9 +311,7 @@ def _effective(groups: Codes) -> float:
     return sum(sizes) ** 2 / sum(size**2 for size in sizes)
 
 
-def _per_class(
-    name: str, stated: Json, rows: _Rows, predicted: Codes, classes: Sequence[str] | None
-) -> Iterator[Check]:
+def _per_class(name: str, stated: Json, rows: Rows, predicted: Codes, classes: Sequence[str] | None) -> Iterator[Check]:
     gold = rows.gold
     code = {label: place for place, label in enumerate(classes or [])}
     for entry in stated.get("per_class", []):
@@ -331,14 +322,14 @@ def _per_class(
             int(((gold == k) & (predicted == k)).sum()),
         )
         title = f"{name}: class {entry['label']}"
-        yield _same(f"{title}, n", entry["n"], n)
-        yield _same(f"{title}, F1", entry["f1"], 2 * hits / max(n + claimed, 1))
+        yield same(f"{title}, n", entry["n"], n)
+        yield same(f"{title}, F1", entry["f1"], 2 * hits / max(n + claimed, 1))
         for part, whole, where in (("precision", claimed, predicted == k), ("recall", n, gold == k)):
             if whole and entry.get(part) is not None:
                 worth = whole if rows.groups is None else _effective(rows.groups[where])
                 low, high = wilson(worth * hits / whole, worth, 0.95)
                 for end, value in (("value", hits / whole), ("low", low), ("high", high)):
-                    yield _same(f"{title}, {part}, {end}", entry[part][end], value, INVERTED)
+                    yield same(f"{title}, {part}, {end}", entry[part][end], value, INVERTED)
     for entry in stated.get("confusions", []):
         pair = int(((gold == code[entry["gold"]]) & (predicted == code[entry["predicted"]])).sum())
-        yield _same(f"{name}: {entry['gold']} taken for {entry['predicted']}", entry["count"], pair)
+        yield same(f"{name}: {entry['gold']} taken for {entry['predicted']}", entry["count"], pair)
