@@ -66,3 +66,10 @@ def test_a_file_without_passages(gguf, tmp_path, content):
     file.write_bytes(content)
     with pytest.raises(UnreadableTable, match=r"p\.txt"):
         cloze_command(str(gguf), file, text=None, rows=None, threads=1, as_json=True)
+
+
+def test_without_a_file_the_shipped_passages_are_read(capsys, gguf):
+    found = said(capsys, gguf, None)
+    assert found["passages"] == len(found["guesses"]) >= 20
+    assert "by heart" in found["note"]
+    assert found["guesses"][0]["word"] == "wife"

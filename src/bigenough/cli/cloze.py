@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``bigenough cloze MODEL FILE``: how often a language model guesses the last word of a passage."""
+"""``bigenough cloze MODEL [FILE]``: how often a language model guesses the last word of a passage."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,16 +19,24 @@ if TYPE_CHECKING:
 
 __all__ = ["cloze_command"]
 
+SHIPPED = "passages.csv"
+"""Famous public-domain passages, each with its source, beside the code that reads them."""
+CAVEAT = (
+    "These passages are famous, so models have them by heart: this shows that a model runs and has read books. "
+    "Give a FILE of passages that it cannot know, such as LAMBADA's or your own, to measure anything."
+)
+
 
 def cloze_command(
     model: Annotated[str, typer.Argument(help="A GGUF file, or a model that a package ships.", show_default=False)],
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            help="JSONL, CSV, TSV or Parquet with a column of passages, or plain text with one a line.",
+            help="JSONL, CSV, TSV or Parquet with a column of passages, or plain text with one a line; "
+            "by default a few famous ones.",
             show_default=False,
         ),
-    ],
+    ] = None,
     text: Annotated[str | None, typer.Option(help="The column with the passages.", show_default=False)] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Read only the first so many.", show_default=False)] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to use.", show_default=False)] = None,
@@ -37,7 +46,8 @@ def cloze_command(
     from bigenough.llama import load_model, resolve_gguf
     from bigenough.llama.cloze import cloze
 
-    passages = _passages(file, text)[:rows]
+    source = Path(str(resources.files("bigenough.llama").joinpath(SHIPPED))) if file is None else file
+    passages = _passages(source, "passage" if file is None else text)[:rows]
     weights = resolve_gguf(model)
     guesses = list(cloze(load_model(weights.path, threads=threads), passages))
     figures = _figures(guesses)
@@ -46,14 +56,17 @@ def cloze_command(
             {
                 "model": weights.as_json(),
                 "passages": len(guesses),
+                "note": CAVEAT if file is None else None,
                 **{name: figure.to_json() for name, figure in figures.items()},
                 "guesses": [vars(guess) for guess in guesses],
             }
         )
         return
-    typer.echo(f"{weights.name}, {len(guesses):,} passages of {file.name}")
+    typer.echo(f"{weights.name}, {len(guesses):,} passages of {source.name}")
     for name, figure in figures.items():
         typer.echo(f"{name.replace('_', ' '):<24} {figure}")
+    if file is None:
+        typer.echo(CAVEAT)
 
 
 def _figures(guesses: Sequence[Guess]) -> dict[str, Quantity]:
