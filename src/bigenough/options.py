@@ -42,6 +42,7 @@ class Options:
         rungs: the rungs to race; every one that is installed when None.
         shrink: which smaller models are made of the best candidates: "none"; "fast" prunes vocabularies and features
             and quantises; "all" also drops and narrows layers and lets the best teach the smaller rungs.
+        teacher: with shrink="all", who teaches the smaller rungs, by name; None is the best of those that run here.
         generalist: the large model behind an endpoint that is raced with the others; None races without.
         encoder: the pre-trained encoder that the embedding rungs stand on: a name or folder; None takes the default.
         llm: the small language model that the mini rungs stand on, a name or a GGUF file; asks for these rungs.
@@ -69,6 +70,7 @@ class Options:
     order_by: OrderBy = "size"
     rungs: tuple[str, ...] | None = None
     shrink: Shrink = "fast"
+    teacher: str | None = None
     generalist: Generalist | None = None
     encoder: str | None = None
     llm: str | None = None
@@ -96,6 +98,10 @@ class Options:
             raise BadOption(f"Choose one reference: the bar {self.bar:g} or the rung {self.against!r}.")
         if self.margin is not None and not 0 <= self.margin < 100:
             raise BadOption(f"The margin is in points, from 0 to below 100. Got {self.margin:g}.")
+        if self.teacher is not None and self.shrink != "all":
+            raise BadOption(
+                f"A teacher is asked for with shrink='all' only. Got {self.teacher!r}, shrink={self.shrink!r}."
+            )
         self._check_numbers()
         self._check_stop_early()
         if self.search == "up" and self.bar is None and self.reference == "best":

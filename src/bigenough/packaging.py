@@ -97,6 +97,8 @@ def write_next_rows(
     texts, rows = read.texts, read.rows
     here = {name: each for name, each in candidates.items() if not each.remote}  # the pool is not paid for
     learners = {name: each for name, each in here.items() if each.record["place"] > 0} or here
+    if not learners:
+        return
     probabilities = {name: each.predictor(None).predict_proba(texts) for name, each in learners.items()}
     needed = verdict.rows_needed
     proof = PROOF_ROWS_UNKNOWN if needed is None or needed.total is None else needed.total

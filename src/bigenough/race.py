@@ -71,7 +71,8 @@ class Race:
         self.progress.start("certify")
         if plan.get("early") is not None:
             return self._judged(candidates, self._ask_early(candidates, nomination, EarlyPlan(**plan["early"])))
-        opened = {name: self._open(candidate) for name, candidate in candidates.items()}
+        part = (nomination.reference, *nomination.nominees)  # who runs elsewhere and plays none is not paid for
+        opened = {name: self._open(each) for name, each in candidates.items() if name in part or not each.remote}
         nominees = [opened[name] for name in nomination.nominees]
         verdict = self._decide(nominees, self._reference(nomination, candidates), nomination)
         return self._judged(candidates, verdict)
@@ -156,19 +157,18 @@ class Race:
         self, candidates: Mapping[str, Candidate], rungs: Sequence[Rung]
     ) -> tuple[dict[str, Candidate], list[LeftOut]]:
         """Make smaller models of the candidates that stand a chance: the best on select, and whoever it would face."""
-        if self.options.shrink == "none":
+        here = [self._contender(each) for each in candidates.values() if not each.remote]
+        if self.options.shrink == "none" or not here:
             return {}, []
         self.progress.start(SHRINKING)
-        field = nominate(
-            [self._contender(each) for each in candidates.values()], against="best", order_by=self.options.order_by
-        )
+        field = nominate(here, against="best", order_by=self.options.order_by)
         chosen = [name for name in (field.reference, *field.nominees) if name and candidates[name].record["place"] > 0]
         makers = {rung.name: rung for rung in rungs}
         made: dict[str, Candidate] = {}
         refused: list[LeftOut] = []
         plan = list(steps(
             candidates, chosen, rungs, allowed_flips=max(self.options.margin_fraction, LEAST_FLIPS),
-            all_=self.options.shrink == "all",
+            all_=self.options.shrink == "all", teacher=self.options.teacher,
         ))  # fmt: skip
         budget = self._budget
         if self.options.budget_minutes is not None:

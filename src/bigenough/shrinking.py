@@ -44,6 +44,7 @@ def steps(
     *,
     allowed_flips: float,
     all_: bool,
+    teacher: str | None = None,
 ) -> Iterator[Step]:
     """What is made of the chosen candidates, in order; a later step may stand on an earlier one's product.
 
@@ -53,6 +54,7 @@ def steps(
         rungs: the ladder; its rungs may be taught by a larger candidate.
         allowed_flips: the share of labels that shrinking may change.
         all_: also what takes long and changes more: dropped layers, narrower layers, taught students.
+        teacher: who teaches, by name; None is the best of those that run here, since every lesson of another is paid.
     """
     for name in chosen:
         kind = str(read_facts(candidates[name].model)["kind"])
@@ -62,8 +64,10 @@ def steps(
             yield Step(f"{name}-small-table", (name,), _tables(allowed_flips))
         elif kind == "linear":
             yield Step(f"{name}-few-features", (name,), _features(allowed_flips))
-    if all_ and chosen:
-        yield from _students(candidates, chosen[0], rungs)
+    here = [name for name in chosen if not candidates[name].remote]
+    best = teacher if teacher in candidates else next(iter(here), None)
+    if all_ and best is not None:
+        yield from _students(candidates, best, rungs)
 
 
 def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> Parent:
@@ -81,6 +85,8 @@ def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> P
 
     @cache
     def final() -> Predictor:
+        if candidate.remote:  # it learned nothing from select: with other examples each lesson would be paid again
+            return on_fit()
         return candidate.predictor(bench.threads).with_temperature(1 / candidate.record["temperature"])
 
     kind = str(read_facts(candidate.model)["kind"])

@@ -28,6 +28,7 @@ __all__ = [
     "file_hashes",
     "read_json",
     "sha256_file",
+    "user_cache",
     "write_bytes",
     "write_json",
     "write_text",
@@ -110,6 +111,16 @@ def write_json(path: Path, data: Json) -> None:
 def read_json(path: Path) -> Json:
     """The value of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def user_cache(environment: Mapping[str, str]) -> Path:
+    """Where what all studies of a user share is kept: ``$BIGENOUGH_CACHE``, else ``bigenough`` in the user's cache.
+
+    >>> user_cache({"BIGENOUGH_CACHE": "/data/cache"}), user_cache({"XDG_CACHE_HOME": "/caches"})
+    (PosixPath('/data/cache'), PosixPath('/caches/bigenough'))
+    """
+    home = environment.get("BIGENOUGH_CACHE") or Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "bigenough"
+    return Path(home).expanduser()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ nomination has been written down.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from bigenough.task.audit import audit
 from bigenough.task.descriptions import read_descriptions
 from bigenough.task.reading import read_table
 from bigenough.task.table import Table
+from bigenough.task.units import normalised
 from bigenough.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -131,13 +133,10 @@ def _options(**given: Any) -> Options:
 
 def _check_reference(options: Options, rungs: list[Rung]) -> None:
     names = [rung.name for rung in rungs]
+    if options.teacher is not None and options.teacher not in names:
+        raise BadOption(f"The teacher must be one of the rungs {names}. Got {options.teacher!r}.")
     if options.bar is None and options.reference not in ("best", *names):
         raise BadOption(f"The reference must be 'best' or one of the rungs {names}. Got {options.reference!r}.")
-
-
-def _plain(text: str) -> str:
-    """A text as copies of it are told: capitals and blanks aside."""
-    return " ".join(text.casefold().split())
 
 
 @dataclass
@@ -155,7 +154,7 @@ class _Run:
 
     def tell(self) -> None:
         """Do whatever is not done yet."""
-        if self.folder.has("verdict.json"):
+        if self.folder.has("verdict.json") and not self._may_go_on():
             self._finish()
             return
         for sentence in self.job.decisions:
@@ -166,6 +165,14 @@ class _Run:
         verdict = race.climb(self.rungs) if self.options.search == "up" else race.race(self.rungs)
         self.folder.write("verdict.json", verdict.to_json())
         self._finish()
+
+    def _may_go_on(self) -> bool:
+        """Whether a budget ended the asking: with more of it the same test goes on, as valid as before."""
+        early = self.folder.read("verdict.json").get("early") or {}
+        if early.get("stopped_because") != "budget spent":
+            return False
+        shutil.rmtree(self.folder.specialist, ignore_errors=True)
+        return True
 
     def _plan_steps(self) -> None:
         work = [Step(rung.name, 1.0 if rung.place == 0 else 10.0) for rung in self.rungs]
@@ -222,9 +229,9 @@ class _Run:
         """The pool's texts without those of certify and select: nothing is fitted on what it is chosen or judged by."""
         if self.pool is None:
             return []
-        held = {_plain(text) for rows in (self.job.select, self.job.certify) for text in rows.texts}
+        held = {normalised(text) for rows in (self.job.select, self.job.certify) for text in rows.texts}
         texts = pool_texts(self.pool, self.job).texts
-        kept = [text for text in texts if _plain(text) not in held]
+        kept = [text for text in texts if normalised(text) not in held]
         if len(kept) < len(texts):
             self.progress.note(
                 f"{len(texts) - len(kept):,} of {len(texts):,} unlabelled texts stand in select or certify too, and "

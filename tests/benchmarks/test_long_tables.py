@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import socket
 import sys
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -140,3 +141,88 @@ def test_the_page_is_built_from_stored_figures_alone(bench_module, tmp_path: Pat
     assert "## Tuned rungs beside peers" in page
     assert "**tuned**" in page
     assert json.loads((tmp_path / "tuned.json").read_text())["machine"]["cores"] >= 1
+
+
+def asked(model: str, size_bytes: int | None) -> dict:
+    return {
+        "set": "sst2", "model": model, "accuracy": SCORE, "macro_f1": SCORE, "rows": 200, "ms": 2.5, "mwh": 0.0123,
+        "energy": "4 W a thread", "timed_rows": 200, "unnamed": 3, "fit_s": None if size_bytes is None else 1.0,
+        "size_bytes": size_bytes, "settings": {},
+    }  # fmt: skip
+
+
+def test_language_models_are_compared_by_what_they_said(bench_module, data: Path, tmp_path: Path) -> None:
+    rows, models = bench_module("rows"), bench_module("language_models")
+    bench, gold = rows.Bench(data, tmp_path / "cache"), ["a", "b"] * 100
+    wrong = {"mini, zero-shot": 100, "mini, few-shot": 60, "mini, few-shot, corrected": 40, "endpoint, few-shot": 50}
+    done = {}
+    for place, model in enumerate(models.MODELS):
+        said = ["c" if row < wrong.get(model, 5) else label for row, label in enumerate(gold)]
+        rows.keep(models._path(bench, "sst2", model), gold, said)
+        done[f"sst2 | {model}"] = asked(model, None if model.startswith("endpoint") else 1000 * (place + 1))
+    # everything is done, so that no process is started: only what is computed from the rows is made
+    (made,) = models.run(bench, ("sst2",), done)
+    page = models.table(done | made)
+    assert "| sst2 | linear | 50.0 [40.0, 60.0] | 50.0 | 2.5 | 0.0123 | 3 | 1.0 |" in page
+    assert "|  | endpoint, few-shot | 50.0 [40.0, 60.0] | 50.0 | 2.5 | 0.0123 | 3 |  |" in page
+    assert "*mini, few-shot* − *mini, zero-shot*: shown better on 1 and worse on 0 of 1 sets (sst2 20.0 [" in page
+    assert "*endpoint, few-shot* − *endpoint, zero-shot*: shown better on 0 and worse on 1 of 1 sets" in page
+    assert "*mini, few-shot, corrected* − *mini, few-shot, generated*: shown better on 0 and worse on 1" in page
+    assert "| sst2 | endpoint, few-shot | linear (1.0 kB) is the smallest model proved as good as" in page
+    assert list(models.run(bench, ("sst2",), done | made)) == []
+
+
+def test_a_row_of_a_language_model_that_failed_is_told_and_compared_with_nothing(
+    bench_module, data: Path, tmp_path: Path
+) -> None:
+    rows, models = bench_module("rows"), bench_module("language_models")
+    bench = rows.Bench(data, tmp_path / "cache", rungs=("linear",))
+    done = {"sst2 | mini, few-shot": {"set": "sst2", "model": "mini, few-shot", "failed": "out | of memory"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.RECIPES, "linear", "nowhere:Nothing")
+        failed, compared = models.run(bench, ("sst2",), done)
+    assert "nowhere" in failed["sst2 | linear"]["failed"]
+    assert compared["sst2 | verdicts"]["verdicts"] == compared["sst2 | differences"]["differences"] == []
+    page = models.table(done | failed | compared)
+    assert "failed: out / of memory" in page
+    assert "not measured" in page
+    assert {line.count("|") for line in page.splitlines() if line.startswith("|")} == {9, 4}
+
+
+def test_a_port_that_is_taken_fails_the_row_and_not_the_run(bench_module) -> None:
+    server, rows = bench_module("model_server"), bench_module("rows")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(rows.Failed, match="is taken"), server.served(threads=1, port=other.getsockname()[1]):
+            pass
+
+
+def test_the_tuned_language_model_stands_beside_the_same_one_asked(bench_module) -> None:
+    tuned = bench_module("tuned_mini")
+    few = "mini, few-shot, corrected"
+    page = tuned.table(
+        {
+            "sst2 | tuned-mini": {
+                **asked("tuned-mini", 1), "minutes": 30.0, "fit_rows": 1500, "settings": {"bits": 4},
+            },
+            f"sst2 | {few}": {**asked(few, 1), "fit_rows": 1500},
+            "sst2 | difference": {"set": "sst2", "difference": {"value": 0.1, "low": 0.05, "high": 0.15}},
+        }
+    )  # fmt: skip
+    assert "Minutes allowed for a training: sst2 30." in page
+    assert "| sst2 (1,500) | tuned-mini | 50.0 [40.0, 60.0] | 50.0 | 2.5 | 0.0123 | 3 | 1.0 | 4 |" in page
+    assert "in points: 10.0 [5.0, 15.0]." in page
+
+
+def test_every_part_has_a_title_a_place_on_the_page_and_a_table(bench_module, tmp_path: Path) -> None:
+    run = bench_module("run")
+    assert set(run.ORDER) == set(run.TITLES) == set(run.MODULES) == {*run.PARTS, *run.LONG, *run.NAMED}
+    assert all(callable(module.table) for module in run.MODULES.values())
+    truth = {"discordance": 0.1, "difference": 0.0, "rows_asked": 900.0, "worse": 0.01, "fixed_worse": 0.02}
+    truths = [{**truth, "certify_rows": 1500 * n, "not_worse": 0.8, "fixed_not_worse": 0.9} for n in (1, 2, 4)]
+    run.write_figures(tmp_path / "sequential.json", {"truths": truths})
+    run.write_page(tmp_path, tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text()
+    assert "## Rows asked when stopping early" in page
+    assert "| 10% | 1,500 | +0 | 900 | 900 | 900 | 80% (90%) | 80% (90%) | 80% (90%) |" in page

@@ -181,10 +181,11 @@ def test_what_can_be_no_key_is_not_sent(terms: Terms, key: str, monkeypatch: pyt
     assert key not in str(raised.value)
 
 
-def test_a_key_given_in_place_of_its_variable_is_not_repeated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", [KEY, "gsk_0123456789abcdef", "hf_AbCdEfGh"])
+def test_a_key_given_in_place_of_its_variable_is_not_repeated(tmp_path: Path, key: str) -> None:
     with pytest.raises(BadOption) as raised:
-        Terms(tmp_path / "r", key_variable=KEY)
-    assert KEY not in str(raised.value)
+        Terms(tmp_path / "r", key_variable=key)
+    assert key not in str(raised.value)
 
 
 def test_a_request_beyond_the_context_is_kept_as_such(proxy: Proxy, terms: Terms) -> None:

@@ -31,6 +31,7 @@ WRAPPINGS = [
     '["{}"]',
     '{{"label": "{}", "why": "cut of',
     "<think>it could be lost card</think>{}",
+    "it could be lost card</think>\n\n{}",
 ]
 
 
@@ -103,6 +104,11 @@ def test_spellings_that_two_classes_share_name_neither() -> None:
     assert parse("it is a-b", ("a_b", "a-b")).code == 1
 
 
+@pytest.mark.parametrize("reply", ["<think>it is ham, surely", "<thinking>\nham", "so ham</think><think>ham"])
+def test_a_thought_that_was_cut_off_is_no_answer(reply: str) -> None:
+    assert parse(reply, ("ham", "spam")).failure == "empty"
+
+
 NAMES = st.lists(st.text(max_size=15).map(str.strip).filter(bool), min_size=2, max_size=6, unique=True)
 
 
@@ -110,7 +116,7 @@ NAMES = st.lists(st.text(max_size=15).map(str.strip).filter(bool), min_size=2, m
 @given(NAMES, st.data())
 def test_any_label_as_written_is_that_label(names: list[str], data: st.DataObject) -> None:
     code = data.draw(st.integers(0, len(names) - 1))
-    assume("<think" not in names[code].lower())
+    assume("think" not in names[code].lower())
     assert parse(names[code], names).code == code
     in_json = parse(json.dumps({"label": names[code]}), names)
     assert in_json.code == code or in_json.code is None

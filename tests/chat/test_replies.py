@@ -99,12 +99,29 @@ def test_more_keys_than_sqlite_takes_at_once(store: ReplyStore) -> None:
     assert list(store.get(asked)) == [asked[-1].key]
 
 
-def test_series_are_told_apart(store: ReplyStore) -> None:
-    for n, series in enumerate("aab"):
-        store.put(request(f"row {n}", series=series), Reply(str(n), "stop", at=float(-n)), account="x")
-    store.put(request("row 0", series="a", repeat=1), Reply("again", "stop"), account="x")
-    assert [reply.content for reply in store.series("a")] == ["1", "0"]
-    assert len(store.series("a", repeat=None)) == 3
+def test_who_paid_for_a_reply_that_was_there_already_has_paid(store: ReplyStore) -> None:
+    """Two studies ask the same at once: one reply stays, both bills do."""
+    asked = request("one", max_tokens=8)
+    numbers = {account: store.begin(asked, account=account) for account in "ab"}
+    for account, number in numbers.items():
+        store.put(asked, Reply("x", "stop", tokens_in=9, tokens_out=1), account=account, number=number)
+    for account in "ab":
+        usage = ReplyStore(store.path).usage(account, URL, "m")
+        assert (usage.tokens_in + usage.most_in, usage.tokens_out + usage.most_out) == (9, 1)
+    free = store.begin(asked, account="c")
+    store.put(asked, Reply("", "context_overflow", tokens_in=0, tokens_out=0), account="c", number=free)
+    assert store.usage("c", URL, "m").unsettled == 0
+
+
+def test_a_file_that_another_process_writes_is_not_to_be_moved_away(store: ReplyStore) -> None:
+    impatient = ReplyStore(store.path, patience_s=0.01)
+    with sqlite3.connect(store.path, isolation_level=None) as writing:
+        writing.execute("BEGIN IMMEDIATE")
+        with pytest.raises(InputError, match=r"Another process is writing.*same command again") as raised:
+            impatient.put(request("one"), Reply("x", "stop"), account="a")
+        writing.execute("ROLLBACK")
+    assert "Move it away" not in str(raised.value)
+    impatient.put(request("one"), Reply("x", "stop"), account="a")
 
 
 def test_abilities_are_kept(store: ReplyStore) -> None:
@@ -142,6 +159,8 @@ def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
         "https://",
         "https://me:secret@host/v1",
         "https://host/v1?key=secret",
+        "https://me:secret/v1",
+        "sk-secret",
         "http://h:x/",
     ],
 )

@@ -17,6 +17,7 @@ from bigenough.labelling.answers import NO_ANSWER, NOT_ASKED, Answers, Asked, as
 from bigenough.labelling.assignment import Assignment, read_assignment
 from bigenough.labelling.sheet import draw_order
 from bigenough.progress import Silence
+from bigenough.rungs.predictors.endpoint import EndpointPredictor
 
 N = 24
 
@@ -47,6 +48,16 @@ def test_every_row_gets_what_the_endpoint_said(stub: Stub, terms: Terms, work: A
     given = np.delete(np.arange(N), 3)
     wrong = np.array([is_mistaken(work.texts[place]) for place in given])
     assert answers.confidence[given][wrong].mean() < answers.confidence[given][~wrong].mean()
+
+
+def test_each_row_is_looked_up_once(
+    stub: Stub, terms: Terms, work: Assignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[str] = []
+    answers = EndpointPredictor.answers
+    monkeypatch.setattr(EndpointPredictor, "answers", lambda self, texts: (rows.extend(texts), answers(self, texts))[1])
+    asked(stub, terms, work)
+    assert sorted(rows) == sorted(work.texts)
 
 
 def test_without_log_probabilities_the_confidence_does_not_vary(stub: Stub, terms: Terms, work: Assignment) -> None:

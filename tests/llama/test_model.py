@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files, vocabularies and talks."""
 
+import gc
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from bigenough.chat.prompt import Prompt
 from bigenough.errors import RungFailed, TamperedArtefact, WeightsNotFound
 from bigenough.llama import DEFAULT_LLM, load_model, resolve_gguf, weights
 from bigenough.llama.header import read_header
+from bigenough.llama.library import UnknownRuntime, library
 from bigenough.llama.talk import ROW, talk_of
 
 pytestmark = NEEDS_LLAMA
@@ -27,6 +30,40 @@ END = 2
 @given(text=st.text(max_size=60))
 def test_a_byte_tokenizer_loses_nothing(model, text):
     assert model.text(model.tokens(text)) == text.encode("utf-8", "replace").decode()
+
+
+class Cramped:
+    """The library, which is told of less room than there is the first few times."""
+
+    def __init__(self, library, times):
+        self.library, self.times, self.asked = library, times, 0
+
+    def llama_detokenize(self, vocab, tokens, n, buffer, room, *flags):
+        self.asked += 1
+        return self.library.llama_detokenize(vocab, tokens, n, buffer, 1 if self.asked <= self.times else room, *flags)
+
+
+def test_a_text_that_is_longer_than_the_room_is_read_again(model, monkeypatch):
+    tokens = model.tokens("a text of some length")
+    monkeypatch.setattr(model, "library", Cramped(model.library, 1))
+    assert model.text(tokens) == "a text of some length"
+    assert model.library.asked == 2
+    monkeypatch.setattr(model, "library", Cramped(model.library, 2))
+    with pytest.raises(UnknownRuntime, match="21 bytes"):
+        model.text(tokens)
+
+
+def test_a_context_goes_before_its_model_whoever_is_collected_first(gguf, monkeypatch):
+    """In a cycle, which the collector takes apart in an order of its own."""
+    gone = []
+    for name in ("llama_free", "llama_model_free"):
+        free = getattr(library(), name)
+        monkeypatch.setattr(library(), name, lambda at, name=name, free=free: (gone.append(name), free(at)))
+    cycle = SimpleNamespace(model=load_model(gguf, threads=1))
+    cycle.context, cycle.itself = cycle.model.context(16), cycle
+    del cycle
+    gc.collect()
+    assert gone == ["llama_free", "llama_model_free"]
 
 
 def test_only_the_template_writes_control_tokens(model):

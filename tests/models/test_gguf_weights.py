@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """GGUF files out and in again: the same bytes where nothing changed, known errors where something was packed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,14 @@ def test_what_is_narrower_already_is_not_packed_again(tiny, tmp_path):
     assert wide.tensors["blk.0.attn_q.weight"].packing == "Q8_0"
     assert wide.tensors["blk.1.attn_q.weight"].packing == "Q4_1"
     assert (wide.tensors["blk.1.attn_q.weight"].data == narrow.tensors["blk.1.attn_q.weight"].data).all()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_full_disk_leaves_no_file_open(tiny):
+    with pytest.raises(OSError, match="No space") as raised:
+        write_gguf(Path("/dev/full"), tiny, {}, "Q8_0")
+    assert raised.traceback  # which keeps the writer alive
+    assert "/dev/full" not in {str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()}
 
 
 def test_a_file_that_is_none(tmp_path):

@@ -236,7 +236,8 @@ def save_study(files, folder):
             if data is not None:
                 (home / f"{name}.json").write_text(json.dumps(data))
         if one.certify is not None:
-            np.savez(home / "certify.npz", **vars(one.certify))
+            held = {name: array for name, array in vars(one.certify).items() if array is not None}
+            np.savez(home / "certify.npz", **held)
     pl.DataFrame({"row": list(files.texts), "text": list(files.texts.values())}).write_parquet(
         folder / "examples.parquet"
     )

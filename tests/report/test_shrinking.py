@@ -118,6 +118,21 @@ def test_other_rows_are_not_compared(home):
     assert paired(replace(step, child=replace(step.child, files=replace(step.child.files, certify=few))), seen) is None
 
 
+def test_a_parent_that_was_asked_in_an_order_of_its_own_is_not_compared(home):
+    files = read_study(home)
+    seen = view(files)
+    (step,) = shrunk(seen)
+    held = step.parent.files.certify
+    asked = replace(held, positions=np.arange(len(held.gold))[::-1])
+    parent = replace(step.parent.files, certify=asked)
+    turned = replace(step, parent=replace(step.parent, files=parent))
+    assert paired(turned, seen) is None
+    told = [parent if one.name == parent.name else one for one in files.candidates]
+    page = render(replace(files, candidates=tuple(told)))
+    assert "Smaller still" in page
+    assert page != render(files)
+
+
 def test_refused_steps_are_told_with_their_reasons(home):
     seen = view(read_study(home))
     assert list(refused(seen)) == ["linear-8bit"]

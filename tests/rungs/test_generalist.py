@@ -20,13 +20,14 @@ from bigenough.chat.parse import FAILURES
 from bigenough.chat.replies import Reply, ReplyStore
 from bigenough.chat.request import Request
 from bigenough.chat.terms import Terms, in_force
-from bigenough.errors import BadOption, BudgetSpent, RungFailed, TamperedArtefact
+from bigenough.errors import BadOption, BudgetSpent, MissingExtra, RungFailed, TamperedArtefact
 from bigenough.measure.performance import measure_performance
 from bigenough.rungs.calibration import temper
 from bigenough.rungs.generalist import INSTRUCTION_TEXTS, GeneralistRung
 from bigenough.rungs.predictors.endpoint import EndpointPredictor
 from bigenough.rungs.predictors.shots import LONGEST_SHOT, Shots
 from bigenough.rungs.protocol import Predictor, Workbench
+from bigenough.rungs.registry import usable
 from bigenough.rungs.search import search
 
 __all__ = ["llama_url", "proxy"]
@@ -244,6 +245,15 @@ def saved(tmp_path: Path) -> Path:
     folder.mkdir()
     predictor.save(folder)
     return folder
+
+
+@pytest.mark.parametrize("package", ["openai", "genai_prices", "ecologits"])
+def test_it_is_left_out_before_anything_is_paid_when_a_package_is_missing(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtra, match=rf"(?s){package}.*bigenough\[llm\]"):
+        usable(GeneralistRung("http://127.0.0.1:9/v1", "m"))
 
 
 def test_offline_allows_this_machine_only(terms: Terms, bench: Workbench) -> None:

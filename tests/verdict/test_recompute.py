@@ -20,6 +20,7 @@ from bigenough.verdict import (
     recompute,
 )
 from bigenough.verdict.recompute.distributions import binomial_tail, student_quantile
+from bigenough.verdict.recompute.size import largest_size
 
 K = 4
 CLASSES = ["a", "b", "c", "d"]
@@ -183,3 +184,8 @@ def test_its_distributions_are_those_of_scipy():
             assert student_quantile(level, degrees) == pytest.approx(stats.t.isf(level, degrees), rel=1e-8)
     for hits, n, share in ((0, 10, 0.2), (3, 10, 0.2), (2900, 3080, 0.92), (10, 10, 0.5), (11, 10, 0.5)):
         assert binomial_tail(hits, n, share) == pytest.approx(stats.binom.sf(hits - 1, n, share), rel=1e-9, abs=1e-14)
+
+
+@pytest.mark.parametrize("n", [7, 11, 18, 30, 60])
+def test_the_size_at_no_margin_is_known_for_every_n(n: int) -> None:
+    assert 0 <= largest_size(n, 0.0, 0.05) <= 1

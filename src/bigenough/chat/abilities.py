@@ -44,7 +44,7 @@ class Abilities:
     def parameters(
         self, *, at_most: int, temperature: float | None = 0.0, schema: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The parameters of a request, as far as the endpoint takes them.
+        """The parameters of a request, as far as the endpoint takes them; temperature None leaves chance to it.
 
         >>> Abilities(logprobs=5, seed=False).parameters(at_most=8)
         {'max_tokens': 8, 'temperature': 0.0, 'logprobs': True, 'top_logprobs': 5}
@@ -52,7 +52,7 @@ class Abilities:
         sent: dict[str, Any] = {self.bound: at_most}
         if self.temperature and temperature is not None:
             sent["temperature"] = temperature
-        if self.seed:
+        if self.seed and temperature is not None:
             sent["seed"] = 0
         if self.logprobs:
             sent |= {"logprobs": True, "top_logprobs": self.logprobs}

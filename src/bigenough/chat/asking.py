@@ -11,6 +11,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -54,6 +55,7 @@ class Asker:
 
         Raises:
             RungFailed: the endpoint cannot be asked, with what it said; among them BudgetSpent and RequestRefused.
+                Or the terms say offline, and it is not on this machine.
             BadOption: there is a budget in money and no known price.
             MissingExtra: a package is not installed.
             OutOfDisk: replies cannot be kept.
@@ -61,7 +63,10 @@ class Asker:
         found = self.store.get(requests)
         new = list({request.key: request for request in requests if request.key not in found}.values())
         if new:
-            _finished(self._ask_all(new))
+            if self.terms.offline:
+                self.endpoint.check_offline()
+            stop = asyncio.Event()
+            _finished(self._ask_all(new, stop), stop)
             found |= self.store.get(new)
         return [found[request.key] for request in requests]
 
@@ -73,11 +78,11 @@ class Asker:
             price_in=self.terms.price_in, price_out=self.terms.price_out,
         )  # fmt: skip
 
-    async def _ask_all(self, requests: Sequence[Request]) -> None:
+    async def _ask_all(self, requests: Sequence[Request], stop: asyncio.Event) -> None:
         tariff = self.tariff if self.terms.budget_usd is not None else Tariff.none()
         usage = self.store.usage(self.terms.account, self.endpoint.url, self.endpoint.model)
         async with self.endpoint.opened() as client:
-            batch = _Batch(self, client, Purse(self.terms, tariff, usage), iter(requests), len(requests))
+            batch = _Batch(self, client, Purse(self.terms, tariff, usage), iter(requests), len(requests), stop)
             await asyncio.gather(*(batch.work() for _ in range(min(self.terms.concurrency, len(requests)))))
         if batch.failure is not None:
             raise batch.failure
@@ -92,10 +97,10 @@ class _Batch:
     purse: Purse
     left: Iterator[Request]
     n: int
+    stop: asyncio.Event
     done: int = 0
     not_before: float = 0.0
     failure: Exception | None = None
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def work(self) -> None:
         """Take requests until none is left or one of the workers met something final."""
@@ -213,23 +218,35 @@ class _Batch:
         return RungFailed(f"{self._who} {what} ({fault.says}; asked {tried}). {kept}")
 
 
-def _finished(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, in a thread of its own where an event loop is running already (a notebook)."""
+def _finished(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run to the end, in a thread of its own where an event loop is running already (a notebook).
+
+    Whoever interrupts the waiting stops the work: what is under way lands, and nothing more is sent.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(work)
         return
     raised: list[BaseException] = []
+    loop, ended = asyncio.new_event_loop(), threading.Event()  # an interrupted join() takes the thread for ended
 
     def run() -> None:
         try:
-            asyncio.run(work)
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(work)
         except BaseException as error:  # handed over to the thread that waits
             raised.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=run, name="asking", daemon=True)
-    thread.start()
-    thread.join()
+    threading.Thread(target=run, name="asking", daemon=True).start()
+    try:
+        ended.wait()
+    except BaseException:
+        with suppress(RuntimeError):  # the loop is closed: all is done
+            loop.call_soon_threadsafe(stop.set)
+        ended.wait()
+        raise
     if raised:
         raise raised[0]

@@ -62,6 +62,13 @@ class Endpoint:
         """Whether it is on this machine, which "offline" allows."""
         return urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
 
+    def check_offline(self) -> None:
+        """Raise ``RungFailed`` unless it is on this machine."""
+        if not self.is_local:
+            raise RungFailed(
+                f"The endpoint {self.url} is not on this machine, and offline was asked for. Leave one of the two out."
+            )
+
     @property
     def has_key(self) -> bool:
         """Whether the environment has a key."""
@@ -132,7 +139,7 @@ def _reply(completion: Any, latency_s: float) -> Reply:
         refusal=getattr(choice.message, "refusal", None),
         tokens=tuple(map(_token, listed)) if listed else None,
         tokens_in=_count(usage, "prompt_tokens"),
-        tokens_out=_count(usage, "completion_tokens"),
+        tokens_out=_written(usage),
         tokens_cached=_count(details, "cached_tokens"),
         latency_s=latency_s,
         fingerprint=getattr(completion, "system_fingerprint", None),
@@ -148,6 +155,12 @@ def _token(token: Any) -> Token:
 def _logprob(value: float | None) -> float:
     """Within what JSON can write: some servers say −∞, or nothing."""
     return _LEAST_LOGPROB if value is None or not value > _LEAST_LOGPROB else min(0.0, float(value))
+
+
+def _written(usage: Any) -> int | None:
+    """Tokens written; some servers count thoughts in the total alone."""
+    read, written, total = (_count(usage, f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    return written if written is None or read is None or total is None else max(written, total - read)
 
 
 def _count(usage: Any, name: str) -> int | None:

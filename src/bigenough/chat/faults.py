@@ -19,7 +19,9 @@ Kind = Literal[
 ]
 
 _TRIES: Mapping[Kind, int] = {"unreachable": 4, "timeout": 3, "broken": 4}
-"""How often a request of such a fault is sent at most; 429 and 5xx have all tries that the terms allow."""
+"""How often a request of such a fault is sent at most; 429 and other 5xx have all tries that the terms allow."""
+_LATE = (408, 504, 524)
+"""A gateway says so while the model behind it may be at work, and charge for it."""
 _AGAIN: frozenset[Kind] = frozenset({"unreachable", "timeout", "broken", "limit", "server"})
 _PAID: frozenset[Kind] = frozenset({"timeout", "broken"})
 _OVERFLOW = re.compile(
@@ -95,14 +97,18 @@ def _by_status(status: int, headers: Mapping[str, str], body: object) -> Fault:
     message, code, parameter = _told(body)
     says = f"{status}: {_short(message)}" if message else f"status {status}"
     hint = f"{code} {message}"
-    if status in (401, 403):
+    if status == 401 or (status == 403 and not _FILTER.search(hint)):
         return Fault("key", says)
+    if status == 402:
+        return Fault("quota", says)
     if status == 404:
         return Fault("address", says)
     if status == 429:
         kind: Kind = "quota" if "insufficient_quota" in hint or "exceeded your current quota" in hint else "limit"
         return Fault(kind, says, asked_wait(headers, datetime.now(UTC)))
-    if status in (408, 409, 425) or status >= 500:
+    if status in _LATE:
+        return Fault("timeout", says, asked_wait(headers, datetime.now(UTC)))
+    if status in (409, 425) or status >= 500:
         return Fault("server", says, asked_wait(headers, datetime.now(UTC)))
     if status in (400, 413, 422) and (_OVERFLOW.search(hint) or status == 413):
         return Fault("overflow", says)

@@ -7,6 +7,7 @@ The figures have the names under which a saved model is measured in fresh proces
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from bigenough.chat.replies import OVERFLOW, Reply
 from bigenough.chat.tariff import Tariff
 from bigenough.quantity import Quantity, measured, unknown
 
-__all__ = ["observed_performance"]
+__all__ = ["compared", "determinism_of", "observed_performance", "provenance_of"]
 
 _BLOCKS = 4
 
@@ -106,6 +107,18 @@ def _tokens(replies: Sequence[Reply], name: str, what: str) -> Quantity:
         return unknown("token/request", "the endpoint does not count")
     source = f"mean of {len(counts):,} requests, tokens {what} as the endpoint counts them; the range is least and most"
     return measured(float(np.mean(counts)), "token/request", source, low=min(counts), high=max(counts))
+
+
+def provenance_of(replies: Sequence[Reply]) -> dict[str, Any]:
+    """How many replies there are, when the first and last came (UTC), and from which systems, as JSON values.
+
+    >>> provenance_of([Reply("a", "stop", at=60.0), Reply("b", "stop", at=0.0, fingerprint="fp")])
+    {'n': 2, 'first': '1970-01-01T00:00:00Z', 'last': '1970-01-01T00:01:00Z', 'fingerprints': ['fp']}
+    """
+    times = [datetime.fromtimestamp(reply.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for reply in replies]
+    systems = sorted({reply.fingerprint for reply in replies if reply.fingerprint})
+    return {"n": len(replies), "first": min(times, default=None), "last": max(times, default=None),
+            "fingerprints": systems}  # fmt: skip
 
 
 def determinism_of(rows: int, checks: Sequence[Any], note: str = "") -> dict[str, Any]:

@@ -22,7 +22,10 @@ How = Literal["exact", "json", "spelling", "number", "sentence"]
 
 FAILURES: tuple[Failure, ...] = get_args(Failure)
 
-_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+"""A thought, to the end where the reply was cut off in it."""
+_THOUGHT_BEFORE = re.compile(r"\A.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+"""A thought that the prompt's template began already."""
 _FENCE = re.compile(r"\A```[\w-]*[ \t]*\n?(.*?)\n?```\Z", re.DOTALL)
 _PREFIX = re.compile(r"\A(?:the\s+)?(?:label|class|category|answer|intent|topic)(?:\s+is)?\s*[:=]\s*", re.IGNORECASE)
 _FIELD = re.compile(r'"(?:label|class|category|answer)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)', re.IGNORECASE)
@@ -82,7 +85,7 @@ def parse(reply: str, classes: Sequence[str], *, numbered: bool = False, refused
     """
     if refused:
         return Parsed(None, "refusal")
-    text = _THOUGHT.sub("", reply).strip()
+    text = _THOUGHT_BEFORE.sub("", _THOUGHT.sub("", reply)).strip()
     if not text:
         return Parsed(None, "empty")
     names = _names(tuple(classes))

@@ -93,7 +93,11 @@ class Reply:
 
 
 class Usage(NamedTuple):
-    """What an account has used of one model: counted tokens, and the most that requests without a reply can have."""
+    """What an account has used of one model: counted tokens of its kept replies, and those of all other requests.
+
+    The others, ``unsettled``, are requests without a reply, at the most that they can have cost, and requests that
+    somebody else's reply answers, at what they took.
+    """
 
     replies: int
     tokens_in: int
@@ -106,8 +110,12 @@ class Usage(NamedTuple):
 class ReplyStore:
     """Replies on disk.
 
+    Args:
+        path: the file; made where there is none.
+        patience_s: how long to wait while another process writes.
+
     Raises:
-        InputError: the file is no store of replies, or one of a newer bigenough.
+        InputError: the file is no store of replies, or one of a newer bigenough, or another process keeps writing.
         OutOfDisk: there is no room.
 
     Example:
@@ -121,14 +129,14 @@ class ReplyStore:
         ('hi', 9)
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience_s: float = 60.0) -> None:
         self.path = path
         self._lock = threading.RLock()
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()
         if new:  # replies may repeat what the user's rows say
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._base = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+        self._base = sqlite3.connect(path, timeout=patience_s, check_same_thread=False, isolation_level=None)
         try:
             with self._told():
                 # full: a reply that was paid for outlives a power cut, too
@@ -167,7 +175,11 @@ class ReplyStore:
             return int(done.lastrowid or 0)
 
     def put(self, request: Request, reply: Reply, *, account: str, number: int | None = None) -> None:
-        """Keep a reply; on return it is on disk. A reply that is there already stays: it was used."""
+        """Keep a reply; on return it is on disk. A reply that is there already stays: it was used.
+
+        The line of a request whose reply is not the one that stays goes on counting, at what that reply took: it was
+        paid for all the same.
+        """
         tokens = None if reply.tokens is None else _packed(reply.tokens)
         refusal = None if reply.refusal is None else _text(reply.refusal)
         asked = (request.key, request.url, request.model, account, request.series, request.repeat)
@@ -176,9 +188,16 @@ class ReplyStore:
         values = (*asked, *said, *counted, reply.latency_s, reply.attempts, reply.fingerprint, reply.at)
         with self._transaction():
             marks = ",".join("?" * len(values))
-            self._base.execute(f"INSERT OR IGNORE INTO replies VALUES ({marks})", values)  # noqa: S608
-            if number is not None:
+            kept = self._base.execute(f"INSERT OR IGNORE INTO replies VALUES ({marks})", values).rowcount  # noqa: S608
+            if number is None:
+                return
+            if kept or reply.tokens_in == reply.tokens_out == 0:
                 self._base.execute("DELETE FROM asked WHERE id = ?", (number,))
+            else:
+                self._base.execute(
+                    "UPDATE asked SET most_in = COALESCE(?, most_in), most_out = COALESCE(?, most_out) WHERE id = ?",
+                    (reply.tokens_in, reply.tokens_out, number),
+                )
 
     def drop(self, number: int) -> None:
         """End the line of a request that was surely not paid for."""
@@ -198,15 +217,6 @@ class ReplyStore:
                 "WHERE account = ? AND url = ? AND model = ?", whose,
             ).fetchone()  # fmt: skip
         return Usage(*paid, *lost)
-
-    def series(self, name: str, *, repeat: int | None = 0) -> list[Reply]:
-        """All replies to one prompt, in the order in which they came; ``repeat`` None takes the repeated ones too."""
-        with self._lock, self._told():
-            rows = self._base.execute(
-                f"SELECT {_COLUMNS} FROM replies WHERE series = ? AND (? IS NULL OR repeat = ?) ORDER BY at",  # noqa: S608
-                (name, repeat, repeat),
-            ).fetchall()
-        return [_reply(row) for row in rows]
 
     def abilities(self, url: str, model: str) -> dict[str, Any] | None:
         """What was found out about a model at an endpoint, or None."""
@@ -243,10 +253,16 @@ class ReplyStore:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more of the same
+            if code == sqlite3.SQLITE_FULL:
                 raise OutOfDisk(
                     f"The disk that holds {self.path} is full. Paid replies are kept: free some space and run the "
                     "same command again."
+                ) from error
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise InputError(
+                    f"Another process is writing to {self.path} and did not finish in time. Every reply is kept: run "
+                    "the same command again."
                 ) from error
             raise InputError(
                 f"{self.path} cannot be used as a store of replies ({error}). Move it away to begin a new one; "

@@ -78,10 +78,13 @@ def checked_url(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         port = parts.port
-    except ValueError as error:
-        raise BadOption(f"The endpoint's address is no URL ({error}). Expected one like https://host/v1.") from None
+    except ValueError:  # its words may repeat a password
+        raise BadOption("The endpoint's address is no URL. Expected one like https://host/v1.") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise BadOption(f"The endpoint's address must begin with http:// or https:// and name a host. Got {url!r}.")
+        raise BadOption(
+            "The endpoint's address must begin with http:// or https:// and name a host, as in https://host/v1. What "
+            "was given does not, and is not repeated here: it may be a key."
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise BadOption(
             f"The endpoint's address at {parts.hostname} must have no user, password, query or fragment: it is written "

@@ -8,6 +8,7 @@ runs, and from the environment where a saved generalist is loaded by itself.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,11 +17,14 @@ from pathlib import Path
 from typing import Self
 
 from bigenough.errors import BadOption
+from bigenough.storage import user_cache
 
-__all__ = ["KEY_VARIABLE", "Terms", "current_terms", "in_force"]
+__all__ = ["KEY_VARIABLE", "Terms", "checked_key_variable", "current_terms", "in_force"]
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 """The environment variable with the key, unless another is named."""
+_A_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+"""Capitals alone: many keys would pass for identifiers."""
 _VARIABLES = {
     "BIGENOUGH_GENERALIST_USD": "budget_usd",
     "BIGENOUGH_GENERALIST_TOKENS": "budget_tokens",
@@ -34,7 +38,8 @@ class Terms:
     """How an endpoint is asked.
 
     Attributes:
-        store: the file in which replies are kept; shared by all studies of a user unless named otherwise.
+        store: the file in which replies are kept; shared by all studies of a user unless named otherwise, or the
+            study's own where the endpoint is on this machine.
         account: whose budget it is; what an account used in earlier runs counts.
         budget_usd: the most that may be spent in money; needs a known price.
         budget_tokens: the most tokens, read and written together.
@@ -45,7 +50,8 @@ class Terms:
         tries: how often a request is sent at most.
         backoff_s: the first wait after a failure; it doubles each time and is shortened by up to half at random.
         patience_s: the longest wait that an endpoint may ask for.
-        key_variable: the environment variable with the key.
+        key_variable: the environment variable with the key, in capitals.
+        offline: ask nobody but endpoints on this machine; replies that are kept are found all the same.
 
     Raises:
         BadOption: a number makes no sense.
@@ -64,6 +70,7 @@ class Terms:
     backoff_s: float = 0.5
     patience_s: float = 120.0
     key_variable: str = KEY_VARIABLE
+    offline: bool = False
 
     def __post_init__(self) -> None:
         for name in ("budget_usd", "budget_tokens", "timeout_s", "backoff_s", "patience_s"):
@@ -83,15 +90,13 @@ class Terms:
                 "concurrency and tries must be at least 1 and search_share above 0 and at most 1. "
                 f"Got {self.concurrency}, {self.tries} and {self.search_share:g}."
             )
-        if not self.key_variable.isidentifier():
-            # the message must not repeat what may be the key itself
-            raise BadOption("key_variable must be the name of an environment variable, not the key.")
+        checked_key_variable(self.key_variable)
 
     def for_search(self) -> Self:
-        """The terms of a search: the same, with the search's share of the budget."""
+        """The terms of a search: the same, with the search's share of the budget, which has no share of its own."""
         usd = None if self.budget_usd is None else self.budget_usd * self.search_share
         tokens = None if self.budget_tokens is None else max(1, int(self.budget_tokens * self.search_share))
-        return replace(self, budget_usd=usd, budget_tokens=tokens)
+        return replace(self, budget_usd=usd, budget_tokens=tokens, search_share=1.0)
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] | None = None, *, cache: Path | None = None) -> Self:
@@ -105,8 +110,7 @@ class Terms:
         2.5
         """
         told = os.environ if environment is None else environment
-        home = told.get("BIGENOUGH_CACHE") or Path(told.get("XDG_CACHE_HOME", "~/.cache")) / "bigenough"
-        folder = Path(home).expanduser() if cache is None else cache
+        folder = user_cache(told) if cache is None else cache
         store = Path(told.get("BIGENOUGH_REPLIES") or folder / "replies.sqlite").expanduser()
         numbers = {name: _number(told, variable) for variable, name in _VARIABLES.items()}
         tokens = numbers["budget_tokens"]
@@ -118,6 +122,21 @@ class Terms:
             price_out=numbers["price_out"],
             key_variable=told.get("BIGENOUGH_KEY_VARIABLE") or KEY_VARIABLE,
         )
+
+
+def checked_key_variable(name: str) -> str:
+    """The name of the environment variable with the key.
+
+    Raises ``BadOption`` unless it is one in capitals, without repeating it: it may be the key itself.
+
+    >>> checked_key_variable("OPENAI_API_KEY")
+    'OPENAI_API_KEY'
+    """
+    if not _A_VARIABLE.fullmatch(name):
+        raise BadOption(
+            "key_variable must be the name of an environment variable, in capitals as in OPENAI_API_KEY, not the key."
+        )
+    return name
 
 
 def _number(environment: Mapping[str, str], variable: str) -> float | None:

@@ -121,6 +121,10 @@ def fit_command(
     shrink: Annotated[
         str, typer.Option(help="Make the best smaller: none, fast or all.", rich_help_panel=WORK)
     ] = "fast",
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="With --shrink all: who teaches the smaller rungs [the best here].", rich_help_panel=WORK),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Encoder for the rungs that stand on one: name or folder.", rich_help_panel=WORK)
     ] = None,
@@ -155,7 +159,7 @@ def fit_command(
     limits = {"latency_p95_ms": max_latency_p95_ms, "memory_mb": max_memory_mb, "size_mb": max_size_mb}
     options: dict[str, Any] = {
         "label": label, "text": text, "group": group, "time": time, "test": test, "unlabelled": unlabelled,
-        "descriptions": descriptions, "shrink": shrink, "encoder": encoder, "llm": llm,
+        "descriptions": descriptions, "shrink": shrink, "teacher": teacher, "encoder": encoder, "llm": llm,
         "budget_minutes": None if budget is None else duration_seconds(budget) / 60,
         "metric": metric, "margin": margin, "against": against, "bar": bar, "alpha": alpha, "search": search,
         "order_by": order_by, "trials": trials, "minutes": minutes, "seed": seed, "threads": threads,

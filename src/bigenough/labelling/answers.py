@@ -167,7 +167,8 @@ def ask_rows(
 
     def take(asked: EndpointPredictor, places: Sequence[int]) -> None:
         some = [texts[place] for place in places]
-        answers, probability = asked.answers(some), asked.predict_proba(some)
+        answers = asked.answers(some)
+        probability = asked.probabilities(some, answers)
         for place, answer, row in zip(places, answers, probability, strict=True):
             code = answer.parsed.code
             codes[place] = NO_ANSWER if code is None else code

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,8 @@ class Context:
             raise RungFailed(
                 f"llama.cpp cannot make room for {self.room} tokens ({lib.complaints()}). Memory may be short."
             )
-        # The context goes before the model: finalizers run from the youngest to the oldest.
-        weakref.finalize(self, lib.llama_free, self._pointer)
+        # The model stays until the context is gone: the finalizers of a collected cycle run in no order.
+        weakref.finalize(self, _release, lib.llama_free, self._pointer, owner)
         self._check(sequences, threads)
         self._memory = lib.llama_get_memory(self._pointer)
 
@@ -125,6 +125,11 @@ class Context:
         asked = (self.room, BATCH, BATCH, sequences, threads, threads)
         if found != asked:
             raise UnknownRuntime(f"llama.cpp made a context of {found} where {asked} was asked for; its build is new.")
+
+
+def _release(free: Callable[[int], None], pointer: int, owner: Any) -> None:
+    """Free a context; its finalizer holds the owner until then."""
+    free(pointer)
 
 
 def log_softmax_at(logits: Logits, tokens: NDArray[np.int32]) -> NDArray[np.float32]:

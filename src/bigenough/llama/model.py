@@ -113,11 +113,15 @@ class LlamaModel:
     def text(self, tokens: Sequence[int] | Tokens) -> str:
         """What tokens say; control tokens say nothing."""
         given = np.ascontiguousarray(tokens, np.int32)
+        told, say = (self._vocab, given.ctypes.data, len(given)), self.library.llama_detokenize
         buffer = ctypes.create_string_buffer(64 + 64 * len(given))
-        length = self.library.llama_detokenize(
-            self._vocab, given.ctypes.data, len(given), buffer, len(buffer), False, False
-        )
-        return buffer.raw[: max(0, length)].decode("utf-8", "replace")
+        length = say(*told, buffer, len(buffer), False, False)
+        if length < 0:
+            buffer = ctypes.create_string_buffer(-length)
+            length = say(*told, buffer, len(buffer), False, False)
+        if length < 0:
+            raise UnknownRuntime(f"llama.cpp asked for {len(buffer)} bytes to say {len(given)} tokens, then for more.")
+        return buffer.raw[:length].decode("utf-8", "replace")
 
     def talk(self, roles: Sequence[str], contents: Sequence[str], *, answer: bool = True) -> str | None:
         """The messages in the file's own chat template, with ``answer`` up to where the next answer begins.

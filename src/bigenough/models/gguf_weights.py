@@ -185,6 +185,15 @@ def write_gguf(path: Path, source: GgufModel, changed: Mapping[str, NDArray[np.f
     gguf = _gguf()
     new = source.in_file_order(changed)
     writer = gguf.GGUFWriter(path, source.architecture)
+    try:
+        _fill(writer, source, new, packing)
+    finally:
+        writer.close()
+
+
+def _fill(writer: Any, source: GgufModel, new: Mapping[str, NDArray[np.float32]], packing: Packing) -> None:
+    """The metadata and tensors of ``write_gguf``; ``new`` has the file's names and order of rows."""
+    gguf = _gguf()
     if "general.alignment" in source.fields:
         writer.data_alignment = int(source.fields["general.alignment"].value)
     for key, field in source.fields.items():
@@ -201,7 +210,6 @@ def write_gguf(path: Path, source: GgufModel, changed: Mapping[str, NDArray[np.f
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
-    writer.close()
 
 
 def _repacked(name: str, tensor: Tensor, new: NDArray[np.float32] | None, packing: Packing, path: Path) -> Tensor:

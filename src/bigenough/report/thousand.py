@@ -112,21 +112,38 @@ def _pays_back(view: View) -> Html | None:
     chosen = view.winner or view.safe
     if remote is None or chosen is None or chosen is remote:
         return None
-    record = chosen.files.candidate
-    spent: Mapping[str, Any] = record.get("energy") or {}
-    if not spent:
+    line = _line_of(chosen, view)
+    if not all(one.files.candidate.get("energy") for one in line):
         return None
-    seconds = float(record.get("search_seconds") or 0) + float(record.get("fit_seconds") or 0)
-    made = local_usd(seconds, _threads(view), Quantity.from_json(_as_quantity(spent["wh"])), "search and last fit")
-    money = payback({"training": made}, _usd(chosen, view), _usd(remote, view))
+    made = {f"making {one.name}": _making_usd(one, view) for one in line}
+    money = payback(made, _usd(chosen, view), _usd(remote, view))
     served = [one.figure("serve_co2e_g_per_1000") for one in (chosen, remote)]
     sentences = [f"In money: {money.sentence}"]
     if all(each is not None for each in served):
         mine, theirs = (Quantity.from_json(_as_quantity(each)) for each in served if each is not None)
-        emitted = payback({"training": Quantity.from_json(_as_quantity(spent["co2e_g"]))}, mine, theirs)
-        sentences.append(f"In CO₂e: {emitted.sentence}")
+        spent = {f"making {one.name}": _spent(one, "co2e_g") for one in line}
+        sentences.append(f"In CO₂e: {payback(spent, mine, theirs).sentence}")
     head = element("p", f"{chosen.name} against {remote.name}, request by request:")
     return join([head, element("ul", *(element("li", keep_together(each)) for each in sentences))])
+
+
+def _line_of(one: Contender, view: View) -> list[Contender]:
+    """A candidate and those it was made from: what was spent on them was spent for it."""
+    by_home = {each.files.home: each for each in view.contenders if each.files.home}
+    line = [one]
+    while (parent := by_home.get(line[-1].files.candidate.get("made_from") or "")) is not None and parent not in line:
+        line.append(parent)
+    return [each for each in line if not each.files.candidate.get("remote")]
+
+
+def _making_usd(one: Contender, view: View) -> Quantity:
+    record = one.files.candidate
+    seconds = sum(float(record.get(f"{part}_seconds") or 0.0) for part in ("search", "curve", "fit"))
+    return local_usd(seconds, _threads(view), _spent(one, "wh"), "search, learning curve and last fit")
+
+
+def _spent(one: Contender, what: str) -> Quantity:
+    return Quantity.from_json(_as_quantity(one.files.candidate["energy"][what]))
 
 
 def _as_quantity(data: Mapping[str, Any]) -> Any:

@@ -57,7 +57,7 @@ class GeneralistRung:
     version = 1
     summary = "a large general model behind an endpoint, asked with a prompt and examples"
     place = 1000
-    requires = ("openai",)
+    requires = ("openai", "genai_prices", "ecologits")
     extra = "llm"
     curve = False
     """Fewer examples to choose from would be asked for, and paid, at every point."""
@@ -129,11 +129,8 @@ class GeneralistRung:
         checked = _checked(settings)
         terms = (self.terms or current_terms(cache=bench.cache)).for_search()
         endpoint = Endpoint(self.endpoint.url, self.endpoint.model, terms.key_variable, terms.timeout_s)
-        if bench.offline and not endpoint.is_local:
-            raise RungFailed(
-                f"The endpoint {endpoint.url} is not on this machine, and offline was asked for. "
-                "Leave one of the two out."
-            )
+        if bench.offline:
+            endpoint.check_offline()
         store = ReplyStore(terms.store)
         try:
             abilities = found_out(Asker(endpoint, store, terms, bench.say))

@@ -24,6 +24,7 @@ from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.predictors.softmax import softmax
 from bigenough.rungs.protocol import Settings, Trial, Workbench
+from bigenough.storage import user_cache
 from bigenough.task import Examples
 
 __all__ = ["LabelNamesRung", "class_vectors", "head_by_names", "moved_towards", "zero_shot"]
@@ -224,8 +225,7 @@ def _some(texts: list[str], seed: int) -> list[str]:
 
 
 def _started(name: str, cache: Path | None, offline: bool, threads: int | None) -> SentenceEncoder:
-    home = os.environ.get("BIGENOUGH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "bigenough"
-    folder = Path(home).expanduser() if cache is None else cache
+    folder = user_cache(os.environ) if cache is None else cache
     return prepared_encoder(resolve(name, cache=folder, offline=offline), cache=folder).start(threads=threads)
 
 

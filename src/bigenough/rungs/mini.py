@@ -27,7 +27,7 @@ from bigenough.rungs.sample import stratified_order
 from bigenough.storage import content_hash
 from bigenough.task import Examples
 
-__all__ = ["SCORINGS", "MiniRung"]
+__all__ = ["SCORINGS", "MiniRung", "shared_model"]
 
 SCORINGS = ("answer", "plain", "content-free", "texts", *FITTED)
 """How a class is chosen: a generated answer; labels compared as they are; what the model says of empty texts, or of the
@@ -121,10 +121,16 @@ class MiniRung:
     def _started(self, bench: Workbench) -> tuple[GgufWeights, LlamaModel]:
         """The file, and the model that all trials of a study share."""
         weights = resolve_gguf(self.model)
-        key = ("language model", weights.sha256, bench.threads)
-        if key not in bench.memo:
-            bench.memo[key] = load_model(weights.path, threads=bench.threads)
-        return weights, bench.memo[key]
+        return weights, shared_model(weights, bench)
+
+
+def shared_model(weights: GgufWeights, bench: Workbench) -> LlamaModel:
+    """The model in a file, read once for all trials of all rungs of a study."""
+    key = ("language model", weights.sha256, bench.threads)
+    if key not in bench.memo:
+        bench.memo[key] = load_model(weights.path, threads=bench.threads)
+    model: LlamaModel = bench.memo[key]
+    return model
 
 
 class _Fit(NamedTuple):

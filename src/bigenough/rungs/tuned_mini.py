@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from bigenough.chat.prompt import Prompt
 from bigenough.errors import BadOption, MissingExtra, WeightsNotFound
-from bigenough.llama.model import LlamaModel, load_model
+from bigenough.llama.model import LlamaModel
 from bigenough.llama.talk import Talk, talk_of
 from bigenough.llama.weights import DEFAULT_LLM, GgufWeights, resolve_gguf
 from bigenough.models.gguf_weights import GgufModel, Packing, read_gguf, write_gguf
+from bigenough.rungs.mini import shared_model
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.predictors.mini import MODEL
 from bigenough.rungs.predictors.tuned_mini import TunedMiniPredictor, row_tokens, short_messages
@@ -148,10 +149,7 @@ class TunedMiniRung:
         if answers not in ("words", "codes") or bits not in (None, 4, 8):
             raise BadOption(f"answers must be 'words' or 'codes', bits 4, 8 or null. Got {answers!r} and {bits!r}.")
         weights = self._resolved()
-        key = ("language model", weights.sha256, bench.threads)
-        if key not in bench.memo:
-            bench.memo[key] = load_model(weights.path, threads=bench.threads)
-        model: LlamaModel = bench.memo[key]
+        model = shared_model(weights, bench)
         prompt = Prompt(
             tuple(_answers(model, n_classes, answers, bench)),
             instructions=str(asked.get("instructions", INSTRUCTIONS)), layout=asked.get("layout", "turns"),

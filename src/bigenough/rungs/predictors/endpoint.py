@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -18,7 +17,7 @@ from bigenough.chat.abilities import Abilities, label_schema
 from bigenough.chat.asking import Asker
 from bigenough.chat.client import Endpoint
 from bigenough.chat.confidence import by_logprobs, by_rule, undecided
-from bigenough.chat.observed import compared, determinism_of, observed_performance
+from bigenough.chat.observed import compared, determinism_of, observed_performance, provenance_of
 from bigenough.chat.parse import FAILURES, Parsed, parse
 from bigenough.chat.prompt import Prompt
 from bigenough.chat.replies import FILTERED, OVERFLOW, Reply, ReplyStore
@@ -109,12 +108,18 @@ class EndpointPredictor:
         Raises:
             RungFailed: the endpoint cannot be asked, or the budget is spent; every reply that was paid for is kept.
         """
-        return self._probabilities(texts, self.answers(texts))
+        return self.probabilities(texts, self.answers(texts))
 
     def answers(self, texts: Sequence[str]) -> list[Answer]:
         """What came of each text."""
         with self._asker() as asker:
             return self._asked(asker, texts, _Way())
+
+    def probabilities(self, texts: Sequence[str], answers: Sequence[Answer]) -> NDArray[np.float64]:
+        """The (n, k) class probabilities of n texts whose answers are there; nobody is asked."""
+        rows = [self._probability(text, answer) for text, answer in zip(texts, answers, strict=True)]
+        stacked = np.array(rows, np.float64).reshape(len(rows), self.n_classes)
+        return softmax(np.log(stacked), self.temperature)
 
     def tally(self, texts: Sequence[str]) -> dict[str, Any]:
         """How these rows were answered, as JSON values: failures by kind, and how labels were read.
@@ -140,24 +145,28 @@ class EndpointPredictor:
     ) -> dict[str, Any]:
         """Speed, tokens, money, energy and determinism as JSON values, with the keys of a measured performance.
 
-        All but determinism is read off the stored replies to this prompt, whatever examples it showed. For determinism
-        some rows are asked again: ``repeats`` times in all at temperature 0 and at the endpoint's own, once with the
-        examples in another order; their replies are kept like all others, and asked for within the budget.
+        All but determinism is read off the stored replies about these rows; ``replies`` says how many there are, when
+        the first and the last came, and which systems the endpoint says they came from. For determinism some rows are
+        asked again: ``repeats`` times in all as they are served and at the endpoint's own temperature, once with the
+        examples in another order; their replies are kept like all others, and asked for within the share of the budget
+        that a search may use.
 
         Args:
-            texts: rows like those it will serve.
+            texts: rows like those it will serve, asked before.
             rows: how many of them are asked again, evenly spaced.
             repeats: how often in all.
             country: three-letter ISO code of the grid, for the emissions.
         """
-        with self._asker() as asker:
+        with self._asker((self.terms or current_terms()).for_search()) as asker:
+            replies = self._kept(asker.store, texts)
             figures = observed_performance(
-                asker.store.series(self.series), url=self.url, model=self.model, tariff=asker.tariff,
+                replies, url=self.url, model=self.model, tariff=asker.tariff,
                 concurrency=asker.terms.concurrency, country=country,
             )  # fmt: skip
             places = np.unique(np.linspace(0, len(texts) - 1, min(rows, len(texts))).astype(np.int64))
             determinism = self._determinism(asker, [texts[place] for place in places], repeats)
-        return {**{name: figure.to_json() for name, figure in figures.items()}, "determinism": determinism}
+        told = {name: figure.to_json() for name, figure in figures.items()}
+        return {**told, "replies": provenance_of(replies), "determinism": determinism}
 
     def with_temperature(self, temperature: float) -> Self:
         """The same model with its log-probabilities divided by the temperature."""
@@ -201,18 +210,14 @@ class EndpointPredictor:
             temperature=checked_temperature(facts["temperature"]),
         )
 
-    @cached_property
-    def series(self) -> str:
-        """The name under which replies to this prompt are kept together; examples that change by row aside."""
-        return self._series(_Way())
-
     def _series(self, way: _Way) -> str:
+        """The name under which replies to this prompt are kept together; examples that change by row aside."""
         told = [self.url, self.model, self.prompt.as_json(), self.n_shots, self.choice, self._parameters(way)]
         return content_hash(*told, way.turned, length=16)
 
     @contextmanager
-    def _asker(self) -> Iterator[Asker]:
-        terms = self.terms or current_terms()
+    def _asker(self, terms: Terms | None = None) -> Iterator[Asker]:
+        terms = terms or self.terms or current_terms()
         endpoint = Endpoint(self.url, self.model, terms.key_variable, terms.timeout_s)
         store = ReplyStore(terms.store)
         try:
@@ -236,6 +241,21 @@ class EndpointPredictor:
             level += 1
         return [answers[text] for text in texts]
 
+    def _kept(self, store: ReplyStore, texts: Sequence[str]) -> list[Reply]:
+        """The replies about these rows that there are, in the order in which they came."""
+        left = list(dict.fromkeys(texts))
+        shown = dict(zip(left, self.shots.for_rows(left, self.n_shots, self.choice), strict=True))
+        replies: list[Reply] = []
+        level = 0
+        while left:
+            keys = {text: self._request(_reduced(text, shown[text], level), _Way()) for text in left}
+            found = store.get(list(keys.values()))
+            came = {text: found[request.key] for text, request in keys.items() if request.key in found}
+            replies += [reply for reply in came.values() if reply.finish != OVERFLOW]
+            left = [text for text, reply in came.items() if reply.finish == OVERFLOW]
+            level += 1
+        return sorted(replies, key=lambda reply: reply.at)
+
     def _request(self, sent: _Sent, way: _Way) -> Request:
         shots = sent.shots[::-1] if way.turned else sent.shots
         messages = self.prompt.messages(sent.text, shots)
@@ -253,12 +273,6 @@ class EndpointPredictor:
         refused = reply.refusal is not None or reply.finish == FILTERED
         return parse(reply.content, self.prompt.classes, refused=refused)
 
-    def _probabilities(self, texts: Sequence[str], answers: Sequence[Answer]) -> NDArray[np.float64]:
-        """The (n, k) probabilities of answers, tempered."""
-        rows = [self._probability(text, answer) for text, answer in zip(texts, answers, strict=True)]
-        stacked = np.array(rows, np.float64).reshape(len(rows), self.n_classes)
-        return softmax(np.log(stacked), self.temperature)
-
     def _probability(self, text: str, answer: Answer) -> NDArray[np.float64]:
         parsed, classes = answer.parsed, self.prompt.classes
         if parsed.code is None:
@@ -269,12 +283,14 @@ class EndpointPredictor:
 
     def _determinism(self, asker: Asker, texts: Sequence[str], repeats: int) -> dict[str, Any]:
         def answered(way: _Way) -> NDArray[np.float64]:
-            return self._probabilities(texts, self._asked(asker, texts, way))
+            return self.probabilities(texts, self._asked(asker, texts, way))
 
         checks = []
         try:
-            for own in (False, True) if self.abilities.temperature else (True,):
-                what = "the endpoint's own temperature" if own else "temperature 0"
+            served = "temperature 0" if self.abilities.temperature else "the same seed"
+            steady = self.abilities.temperature or self.abilities.seed
+            for own in (False, True) if steady else (True,):
+                what = "the endpoint's own temperature" if own else served
                 said = [answered(_Way(n, own_temperature=own)) for n in range(max(2, repeats))]
                 checks.append(compared(f"asked {len(said)} times at {what}", said))
             if self.n_shots > 1:

@@ -43,7 +43,7 @@ class Case(NamedTuple):
         """The claim whose stake is first at 1 / alpha.
 
         >>> Case(np.zeros(300, dtype=np.int64), 0.05, 0.1).settled(0.05)
-        Settled(finding='not worse', row=109)
+        Settled(finding='not worse', row=84)
         """
         arrived = {}
         for finding, sign in (("not worse", 1.0), ("worse", -1.0)):

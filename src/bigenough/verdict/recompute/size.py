@@ -61,6 +61,9 @@ def _binomial(counts: NDArray[np.int64], n: int, share: float) -> Floats:
     if share <= 0:
         none: Floats = (counts == 0).astype(np.float64)
         return none
+    if share >= 1:
+        all_: Floats = (counts == n).astype(np.float64)
+        return all_
     logs = np.array([math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in counts.tolist()])
     chances: Floats = np.exp(logs + counts * math.log(share) + (n - counts) * math.log1p(-share))
     return chances
