@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache, and so a store of replies, of this test's own, and a key in the environment."""
     monkeypatch.setenv("BIGENOUGH_CACHE", str(tmp_path / "home"))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.delenv("BIGENOUGH_REPLIES", raising=False)
+    monkeypatch.setenv("BIGENOUGH_REPLIES", str(tmp_path / "home" / "replies.sqlite"))  # a local one has its own
     return tmp_path / "home"
 
 

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigenough.chat.terms import in_force
+from bigenough.chat.terms import Terms, in_force
 from bigenough.errors import BadOption, InputError
 from bigenough.generalist import Generalist
 from bigenough.job import Job, read_job
@@ -29,6 +29,7 @@ from bigenough.race import SEARCHING, SHRINKING, Race
 from bigenough.rungs.candidate import Candidate
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.registry import find_rungs, usable
+from bigenough.storage import user_cache
 from bigenough.study_folder import StudyFolder
 from bigenough.task import Limits
 from bigenough.task.audit import audit
@@ -100,9 +101,13 @@ def fit(
     folder = StudyFolder(Path(out) if out is not None else Path("studies") / f"{job.task.name}-{job.key}")
     with folder.opened(job.identity(choices), job.facts(choices)):
         run = _Run(folder, job, choices, progress, rungs, meter, pool, meanings)
-        with nullcontext() if asked is None else in_force(asked.terms(account=job.key, cache=run.home)):
+        with nullcontext() if asked is None else in_force(_terms(asked, run)):
             run.tell()
     return Study(folder.path)
+
+
+def _terms(generalist: Generalist, run: _Run) -> Terms:
+    return generalist.terms(account=run.job.key, cache=run.home, study=run.folder.path, offline=run.options.offline)
 
 
 def _generalist_rung(generalist: Generalist, *, described: bool) -> Rung:
@@ -214,8 +219,7 @@ class _Run:
     @property
     def home(self) -> Path:
         """Where what all studies of a user share is kept: weights, and replies that were paid for."""
-        home = os.environ.get("BIGENOUGH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "bigenough"
-        return Path(home).expanduser()
+        return user_cache(os.environ)
 
     @cached_property
     def bench(self) -> Workbench:

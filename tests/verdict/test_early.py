@@ -115,7 +115,7 @@ def test_a_budget_that_runs_out_leaves_the_walk_as_it_stands():
     comparison = verdict.comparisons[0]
     assert verdict.early.stopped_because == "budget spent"
     assert (verdict.early.asked, comparison.n, verdict.answer) == (137, 137, "cannot tell")
-    assert "The budget ended the asking." in verdict.sentence
+    assert "The budget ended the asking: with more of it" in verdict.sentence
     assert "n = 137 asked of 1,000" in verdict.sentence
     assert comparison.rows_needed.total > 137
     assert all(check.agree for check in checks_of(verdict.to_json(), arrays))
