@@ -126,7 +126,9 @@ def table(results: dict[str, dict]) -> str:
 
 def _compared(results: dict[str, dict]) -> list[str]:
     """How often a rung is above, beside or below its peer, each set by itself and all comparisons together."""
-    found = {rung: [result["peers"][rung]["difference"] for result in results.values()] for rung in ("linear", "frozen")}
+    found = {
+        rung: [result["peers"][rung]["difference"] for result in results.values()] for rung in ("linear", "frozen")
+    }
     tests = sum(map(len, found.values()))
     lines = []
     for rung, each in found.items():

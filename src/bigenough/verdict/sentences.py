@@ -118,7 +118,11 @@ def _cannot_tell(verdict: Verdict) -> str:
         first = f"These test rows cannot tell whether {_named(open_)} is {_good(verdict.reference, verdict.margin)}"
         second = ""
     figures = f"{_METRICS[verdict.metric]} {_figures(open_, verdict.reference)}, {_count(verdict, open_)}."
-    spent = " The budget ended the asking: with more of it the same command goes on." if verdict.early and verdict.early.stopped_because == "budget spent" else ""
+    spent = (
+        " The budget ended the asking: with more of it the same command goes on."
+        if verdict.early and verdict.early.stopped_because == "budget spent"
+        else ""
+    )
     more = f" {verdict.rows_needed.sentence}" if verdict.rows_needed else ""
     safe = f" Until then {verdict.safe_choice} is the safe choice." if verdict.safe_choice else ""
     return f"{first}{second}: {figures}{spent}{more}{safe}"
