@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -239,6 +240,9 @@ def test_where_it_cannot_stop_early_every_row_is_asked_and_the_reason_noted(
     study = run(rows, tmp_path / "study", progress=progress, **options)
     assert study.verdict.early is None
     assert any(reason in note for note in progress.notes)
+    assert reason in outcome_table(study)
+    assert reason in json.loads(outcome_json(study))["asking"]
+    assert f"Asking could not stop early: {reason}" in study.report.read_text("utf-8")
     plays_no_part = "against" in options  # then it is not paid for
     assert of_certify(study.path, elsewhere.paid) == ([] if plays_no_part else certify_texts(study.path))
 

@@ -21,6 +21,7 @@ import pytest
 from chat.servers import MODEL, Proxy, llama_url, proxy
 
 import bigenough
+from bigenough.cli.outcome import outcome_json, outcome_table
 from bigenough.errors import InputError
 from bigenough.specialist import load
 from bigenough.storage import read_json
@@ -31,6 +32,7 @@ __all__ = ["llama_url", "proxy"]
 
 KEY = "sk-made-up-5f2c9be1d0"
 LABELS = ("card", "refund", "transfer")
+REFUSED = "refused"
 OPTIONS = {"rungs": ("majority", "linear"), "shrink": "none", "trials": 1, "label": "label", "text": "text"}
 
 
@@ -80,6 +82,8 @@ class Stub:
         said = self.rule(text)
         label = said if said in words else words[0]
         content = json.dumps({"label": label}) if schema else label
+        if said == REFUSED:
+            content = "I'm sorry, I cannot answer that."
         return {
             "id": "1", "object": "chat.completion", "created": 0, "model": body["model"],
             "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}],
@@ -150,6 +154,19 @@ def check_the_told_study(study: Study, home: Path) -> None:
     assert "linear" in bill
     assert "generalist" in bill
     assert "request by request" in bill
+    told = json.loads(outcome_json(study))
+    found = told["break_even"]
+    assert (found["specialist"], found["against"]) == ("linear", "generalist")
+    assert found["money"]["pays"] in ("after", "perhaps never")
+    assert "fixed cost / (" in found["money"]["requests"]["source"]
+    assert found["co2e"]["pays"] == "unknown", "nobody models this endpoint"
+    assert set(told["per_1000_requests"]) == {"majority", "linear", "generalist"}
+    assert told["per_1000_requests"]["generalist"]["usd"]["value"] > 0
+    seen_on_select = len(study.candidates["generalist"].predictions("select").gold)
+    assert told["candidates"]["generalist"]["performance"]["replies"]["n"] == seen_on_select
+    assert told["candidates"]["generalist"]["evidence"]["answers"]["rows"] == verdict.n_certify
+    assert told["candidates"]["generalist"]["record"]["prompt"]["classes"]
+    assert f"all {verdict.n_certify} replies named a label" in outcome_table(study)
     assert disagreeing(study.path) == []
     assert files_with(KEY, study.path, home) == []
 
@@ -213,6 +230,7 @@ def test_where_only_the_generalist_does_the_job_nothing_is_packed(
 
 def test_what_too_few_rows_leave_open_ends_with_exit_code_4_and_packs_nothing(stub: Stub, tmp_path: Path):
     right = dict(told(120).rows()) | dict(told(32, seed=9).rows())
+    right[told(32, seed=9)["text"][0]] = REFUSED
     stub.rule = lambda text: right.get(text, "card")
     for name, frame in (("train", told(120)), ("test", told(32, seed=9))):
         frame.write_csv(tmp_path / f"{name}.csv")
@@ -229,5 +247,11 @@ def test_what_too_few_rows_leave_open_ends_with_exit_code_4_and_packs_nothing(st
     assert said["verdict"]["answer"] == "cannot tell"
     assert said["verdict"]["safe_choice"] == "generalist"
     assert said["specialist"] is None
+    answers = said["candidates"]["generalist"]["evidence"]["answers"]
+    assert (answers["rows"], answers["failures"]["refusal"]) == (32, 1)
+    refused = "1 of 32 replies named no label: 1 refusal"
+    assert refused in outcome_table(Study(tmp_path / "study"))
+    page = (tmp_path / "study" / "report.html").read_text("utf-8")
+    assert "32" in section(page, "What was asked elsewhere")
     assert KEY not in ended.stdout + ended.stderr
     assert files_with(KEY, tmp_path) == []

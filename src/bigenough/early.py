@@ -16,7 +16,7 @@ from bigenough.errors import BudgetSpent, TamperedArtefact
 from bigenough.rungs.candidate import Candidate, Predictions
 from bigenough.rungs.protocol import Predictor
 from bigenough.task import Examples
-from bigenough.verdict import EarlyPlan
+from bigenough.verdict import EarlyPlan, stopping
 from bigenough.verdict.anytime import SequentialWalk, asking_order
 from bigenough.verdict.nomination import Nomination
 from bigenough.verdict.stopping import idle, start
@@ -33,13 +33,8 @@ Floats = NDArray[np.float64]
 
 def why_all_rows(nomination: Nomination, candidates: Mapping[str, Candidate], certify: Examples) -> str | None:
     """Why asking cannot be stopped early, although it was wished; None if it can."""
-    if nomination.reference is None or not candidates[nomination.reference].remote:
-        return "the reference runs here, so its answers cost nothing"
-    if not nomination.nominees:
-        return "no smaller model was nominated, so there is nothing to test"
-    if certify.groups is not None:
-        return "certify rows stand in groups, and the test for stopping early takes independent rows"
-    return None
+    paid = nomination.reference is not None and candidates[nomination.reference].remote
+    return stopping.why_all_rows(paid=paid, nominees=len(nomination.nominees), grouped=certify.groups is not None)
 
 
 def plan_asking(

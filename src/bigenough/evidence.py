@@ -82,7 +82,8 @@ def describe_quality(
 ) -> dict[str, Any]:
     """Every score on certify with its interval, per class and by confusion; found written, it is read back.
 
-    Of a candidate that was asked about some certify rows only, they are the scores on those.
+    Of a candidate that was asked about some certify rows only, they are the scores on those. Of one that runs elsewhere
+    it also says how these rows were answered, failures by kind; nobody is asked for that.
     """
     path = candidate.folder / "evidence.json"
     if path.exists():
@@ -106,6 +107,9 @@ def describe_quality(
     ]
     confusions = top_confusions(gold, predicted, examples.rows, task.classes)
     evidence["confusions"] = [each.to_json() for each in confusions]
+    tally = getattr(candidate.predictor(None), "tally", None) if candidate.remote else None
+    if callable(tally):
+        evidence["answers"] = tally(examples.texts)
     write_json(path, evidence)
     return evidence
 

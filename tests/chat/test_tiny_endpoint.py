@@ -130,6 +130,25 @@ def test_figures_are_of_these_rows_and_say_when_and_from_whom(stub: Stub, terms:
     assert "2 requests" in found["latency_p50_ms"]["source"]
 
 
+def test_a_tally_asks_nobody(stub: Stub, terms: Terms) -> None:
+    """Rows that were never asked are not among those it counts."""
+    said = {"a": "refund", "b": "I'm sorry, no.", "c": "neither", "d": "login or refund", "e": ""}
+
+    def reply(body: Any) -> tuple[int, dict[str, Any]]:
+        text = body["messages"][-1]["content"].removeprefix("Text: ")
+        return 200, {**completion(said[text], []), "system_fingerprint": "fp"}
+
+    stub.reply = reply  # type: ignore[method-assign]
+    mine = predictor(stub.url, terms)
+    mine.predict_proba(list(said))
+    stub.reply = lambda body: pytest.fail("it was asked")  # type: ignore[method-assign]
+    found = mine.tally([*said, "b", "never asked"])
+    assert found["rows"] == 6
+    assert found["failures"] == {"empty": 1, "refusal": 2, "no known label": 1, "several labels": 1}
+    assert found["read_as"] == {"exact": 1}
+    assert (found["replies"]["n"], found["replies"]["fingerprints"]) == (5, ["fp"])
+
+
 def test_determinism_leaves_the_budget_to_the_rows_that_judge(stub: Stub, terms: Terms) -> None:
     asked = predictor(stub.url, terms)
     asked.predict_proba(["a"])

@@ -104,6 +104,8 @@ def test_from_no_labels_to_a_verdict(stub: Stub) -> None:
     verdict = told["outcome"]["verdict"]
     assert code == verdict["exit_code"]
     assert verdict["n_certify"] == CHECKED
+    assert any("not in this race" in note for note in told["notes"])
+    assert "the label of a generalist" in Path("out/round-1/report.html").read_text("utf-8")
     assert sorted(stub.asked) == sorted(texts(ROWS)), "each row was paid for once"
 
     planted = 100 * sum(said_of(text) == gold_of(text) for text in texts(ROWS) if SILENT not in text) / (ROWS - 1)
@@ -200,6 +202,21 @@ def test_a_budget_spent_half_way_keeps_what_is_labelled(stub: Stub) -> None:
     assert "budget" in told["notes"][0]
     assert run(stub, "--check", "8")[1]["rows"]["asked"] == 40
     assert len(stub.asked) == 40, "what was paid for is not asked again"
+
+
+def test_replies_of_an_endpoint_on_this_machine_stay_with_the_labelling(
+    stub: Stub, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another model may stand behind the same address tomorrow: as for a study, what it said is nobody else's."""
+    monkeypatch.delenv("BIGENOUGH_REPLIES")
+    monkeypatch.setenv("BIGENOUGH_CACHE", str(home / "cache"))
+    write_table(40)
+    run(stub, "--check", "6", "--offline")
+    assert Path("out/replies.sqlite").is_file()
+    assert not Path("cache/replies.sqlite").exists()
+    Path("out/labels.csv").unlink()
+    assert run(stub, "--check", "6")[1]["rows"]["asked"] == 40
+    assert len(stub.asked) == 40, "a reply that is kept is asked for once"
 
 
 def test_no_answer_from_the_endpoint(stub: Stub) -> None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from bigenough.quantity import measured, modelled, published, unknown
+from bigenough.report.break_even import break_even
 from bigenough.report.page import render
-from bigenough.report.thousand import local_usd, thousand
+from bigenough.report.serving import local_usd, per_thousand
+from bigenough.report.thousand import thousand
 from bigenough.report.view import view
 
 
@@ -53,6 +55,66 @@ def test_an_unknown_price_is_said_to_be_unknown(study):
 def test_a_page_with_something_elsewhere_is_whole(study):
     page = render(with_remote(study, published(0.4, "USD", "a price list")))
     assert "What 1,000 requests take" in page
+
+
+def changed(study, name, **files):
+    """The study with other files of one candidate."""
+    return replace(
+        study, candidates=tuple(replace(one, **files) if one.name == name else one for one in study.candidates)
+    )
+
+
+def test_the_break_even_has_its_formula_and_its_range(study):
+    usd = published(0.4, "USD", "a price list of 2026-11-01")
+    seen = view(with_remote(study, usd))
+    found = break_even(seen)
+    assert (found.specialist, found.against) == (seen.winner.name, "frozen")
+    served = per_thousand(seen.winner, seen)["usd"]
+    assert found.money.saved_per_1000.value == pytest.approx(0.4 - served.value)
+    assert found.money.requests.value == pytest.approx(1000 * found.money.fixed.value / (0.4 - served.value))
+    for answer in (found.money, found.co2e):
+        assert answer.requests.provenance == "modelled"
+        assert "fixed cost / (" in answer.requests.source
+        assert answer.requests.low <= answer.requests.value <= answer.requests.high
+        assert answer.requests.low < answer.requests.high
+    told = found.to_json()
+    assert told["co2e"]["requests"]["source"] == found.co2e.requests.source
+    page = str(thousand(seen))
+    assert f"{found.money.requests.value:,.0f} requests" in page
+    assert "Break-even = cost of making / (" in page
+
+
+def test_ranges_of_energy_elsewhere_and_prices_of_tokens_are_shown(study):
+    table = "genai-prices 0.2.3: somebody, as of 2026-11-01"
+    paid = with_remote(study, published(0.4, "USD", table))
+    frozen = next(one for one in paid.candidates if one.name == "frozen")
+    prices = {
+        f"usd_per_million_tokens_{way}": published(usd, "USD/million tokens", table).to_json()
+        for way, usd in (("in", 0.15), ("out", 0.6))
+    }
+    page = str(thousand(view(changed(paid, "frozen", performance={**frozen.performance, **prices}))))
+    assert "0.10 kWh–0.90 kWh" in page
+    assert f"0.15 USD a million tokens read, 0.6 written ({table})" in page
+    assert "money, its price was not recorded" in str(thousand(view(paid)))
+
+
+def test_lessons_of_a_paid_teacher_are_part_of_the_making(study):
+    paid = with_remote(study, published(0.4, "USD", "a price list"))
+    alone = break_even(view(paid)).money.fixed
+    winner = view(paid).winner
+    frozen = next(one for one in paid.candidates if one.name == "frozen")
+    taught = {**winner.files.candidate, "made_from": "frozen-1", "record": {"lessons": 5000}}
+    there = changed(changed(paid, winner.name, candidate=taught), "frozen", candidate=frozen.candidate, home="frozen-1")
+    assert break_even(view(there)).money.fixed.value == pytest.approx(alone.value + 5 * 0.4)
+    untold = changed(there, winner.name, candidate={**taught, "record": {}})
+    assert break_even(view(untold)).money.pays == "unknown"
+
+
+def test_a_making_whose_energy_nobody_measured_leaves_the_answer_open(study):
+    paid = with_remote(study, published(0.4, "USD", "a price list"))
+    winner = view(paid).winner
+    record = {name: value for name, value in winner.files.candidate.items() if name != "energy"}
+    assert break_even(view(changed(paid, winner.name, candidate=record))).co2e.pays == "unknown"
 
 
 @pytest.mark.parametrize("wh", [modelled(10.0, "Wh", "t"), unknown("Wh", "no counter")])

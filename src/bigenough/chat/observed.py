@@ -40,7 +40,8 @@ def observed_performance(
     Returns:
         By name: startup_s, load_s, memory_mb, size_mb (all unknown), n_parameters, latency_p50_ms, latency_p95_ms,
         latency_p99_ms, throughput_rows_per_s, serve_wh_per_1000, serve_co2e_g_per_1000, as a saved model has them;
-        besides tokens_in_per_request, tokens_out_per_request and serve_usd_per_1000.
+        besides tokens_in_per_request, tokens_out_per_request, usd_per_million_tokens_in, usd_per_million_tokens_out
+        and serve_usd_per_1000.
 
     >>> replies = [Reply("spam", "stop", tokens_in=40, tokens_out=2, latency_s=0.1 * n, at=float(n)) for n in (1, 2, 3)]
     >>> found = observed_performance(replies, url="http://127.0.0.1/v1", model="m", tariff=Tariff.none(), concurrency=1)
@@ -66,6 +67,8 @@ def observed_performance(
         **figures,
         "serve_wh_per_1000": use.wh,
         "serve_co2e_g_per_1000": use.co2e_g,
+        "usd_per_million_tokens_in": tariff.price_in,
+        "usd_per_million_tokens_out": tariff.price_out,
         "serve_usd_per_1000": tariff.per_1000(tokens_in, tokens_out, len(came)),
     }
 

@@ -8,16 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from bigenough.duration import duration_seconds
+from bigenough.cli import flags
 from bigenough.errors import BadOption
 
 __all__ = ["fit_command"]
 
-COLUMNS = "Columns"
-VERDICT = "Verdict"
 LIMITS = "Limits"
-GENERALIST = "Generalist"
-WORK = "Work"
 
 
 def fit_command(
@@ -25,51 +21,42 @@ def fit_command(
         Path, typer.Argument(help="CSV, TSV, JSONL, Parquet or a Hugging Face datasets folder.", show_default=False)
     ],
     label: Annotated[
-        str | None, typer.Option(help="Column with the gold labels; guessed.", rich_help_panel=COLUMNS)
+        str | None, typer.Option(help="Column with the gold labels; guessed.", rich_help_panel=flags.COLUMNS)
     ] = None,
-    text: Annotated[str | None, typer.Option(help="Column with the texts; guessed.", rich_help_panel=COLUMNS)] = None,
+    text: flags.Text = None,
     group: Annotated[
-        str | None, typer.Option(help="Column whose rows stay together in one split.", rich_help_panel=COLUMNS)
+        str | None, typer.Option(help="Column whose rows stay together in one split.", rich_help_panel=flags.COLUMNS)
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Column to sort by: later rows certify.", rich_help_panel=COLUMNS)
+        str | None, typer.Option(help="Column to sort by: later rows certify.", rich_help_panel=flags.COLUMNS)
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(help="An official test set; becomes certify.", rich_help_panel=COLUMNS)
+        Path | None, typer.Option(help="An official test set; becomes certify.", rich_help_panel=flags.COLUMNS)
     ] = None,
     unlabelled: Annotated[
         Path | None,
-        typer.Option(help="Texts without labels, for students and to name the next.", rich_help_panel=COLUMNS),
+        typer.Option(help="Texts without labels, for students and to name the next.", rich_help_panel=flags.COLUMNS),
     ] = None,
-    descriptions: Annotated[
-        Path | None,
-        typer.Option(help="Table of labels and what they mean.", rich_help_panel=COLUMNS),
-    ] = None,
-    metric: Annotated[
-        str, typer.Option(help="accuracy, balanced_accuracy or macro_f1.", rich_help_panel=VERDICT)
-    ] = "accuracy",
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            help="Points below the reference that are good enough [1.5; 0 with --bar].", rich_help_panel=VERDICT
-        ),
-    ] = None,
+    descriptions: flags.Descriptions = None,
+    metric: flags.Metric = "accuracy",
+    margin: flags.Margin = None,
     against: Annotated[
         str | None,
         typer.Option(
             help="The reference: best (on select) or a rung's name [generalist if there is one, else best].",
-            rich_help_panel=VERDICT,
+            rich_help_panel=flags.VERDICT,
         ),
     ] = None,
-    bar: Annotated[
-        float | None, typer.Option(help="An absolute reference, as in 0.92.", rich_help_panel=VERDICT)
-    ] = None,
-    alpha: Annotated[float, typer.Option(help="Promised chance of a false proof.", rich_help_panel=VERDICT)] = 0.05,
+    bar: flags.Bar = None,
+    alpha: Annotated[
+        float, typer.Option(help="Promised chance of a false proof.", rich_help_panel=flags.VERDICT)
+    ] = 0.05,
     search: Annotated[
-        str, typer.Option(help="down: race all, test downwards. up: climb, stop at a proof.", rich_help_panel=VERDICT)
+        str,
+        typer.Option(help="down: race all, test downwards. up: climb, stop at a proof.", rich_help_panel=flags.VERDICT),
     ] = "down",
     order_by: Annotated[
-        str, typer.Option(help="What smaller means: size or latency.", rich_help_panel=VERDICT)
+        str, typer.Option(help="What smaller means: size or latency.", rich_help_panel=flags.VERDICT)
     ] = "size",
     max_latency_p95_ms: Annotated[
         float | None, typer.Option(help="Milliseconds for one row, 95th percentile.", rich_help_panel=LIMITS)
@@ -82,74 +69,56 @@ def fit_command(
         str | None,
         typer.Option(
             help="An OpenAI-compatible endpoint to race; its key is read from OPENAI_API_KEY.",
-            rich_help_panel=GENERALIST,
+            rich_help_panel=flags.GENERALIST,
         ),
     ] = None,
-    generalist_model: Annotated[
-        str | None, typer.Option(help="The model's name there.", rich_help_panel=GENERALIST)
-    ] = None,
-    generalist_usd: Annotated[
-        float | None, typer.Option(help="The most to spend on it, in US dollars.", rich_help_panel=GENERALIST)
-    ] = None,
-    generalist_tokens: Annotated[
-        int | None, typer.Option(help="The most tokens, read and written.", rich_help_panel=GENERALIST)
-    ] = None,
-    price_in: Annotated[
-        float | None, typer.Option(help="US dollars per million tokens read; looked up.", rich_help_panel=GENERALIST)
-    ] = None,
-    price_out: Annotated[
-        float | None, typer.Option(help="The same, of tokens written.", rich_help_panel=GENERALIST)
-    ] = None,
-    key_variable: Annotated[
-        str | None, typer.Option(help="Environment variable with the key.", rich_help_panel=GENERALIST)
-    ] = None,
-    reply_tokens: Annotated[
-        int | None,
-        typer.Option(help="Tokens of a reply beside its label; more if it thinks aloud.", rich_help_panel=GENERALIST),
-    ] = None,
+    generalist_model: flags.GeneralistModel[str | None] = None,
+    generalist_usd: flags.GeneralistUsd = None,
+    generalist_tokens: flags.GeneralistTokens = None,
+    price_in: flags.PriceIn = None,
+    price_out: flags.PriceOut = None,
+    key_variable: flags.KeyVariable = None,
+    reply_tokens: flags.ReplyTokens = None,
     stop_early: Annotated[
         bool,
         typer.Option(
             "--stop-early",
             help="Ask it about certify rows in batches, until the test decides.",
-            rich_help_panel=GENERALIST,
+            rich_help_panel=flags.GENERALIST,
         ),
     ] = False,
-    rungs: Annotated[
-        str | None, typer.Option(help="Rungs to race, as in majority,linear; by default all.", rich_help_panel=WORK)
-    ] = None,
-    shrink: Annotated[
-        str, typer.Option(help="Make the best smaller: none, fast or all.", rich_help_panel=WORK)
-    ] = "fast",
+    rungs: flags.Rungs = None,
+    shrink: flags.Shrink = "fast",
     teacher: Annotated[
         str | None,
-        typer.Option(help="With --shrink all: who teaches the smaller rungs [the best here].", rich_help_panel=WORK),
+        typer.Option(
+            help="With --shrink all: who teaches the smaller rungs [the best here].", rich_help_panel=flags.WORK
+        ),
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Encoder for the rungs that stand on one: name or folder.", rich_help_panel=WORK)
+        str | None,
+        typer.Option(help="Encoder for the rungs that stand on one: name or folder.", rich_help_panel=flags.WORK),
     ] = None,
     llm: Annotated[
         str | None,
         typer.Option(
-            help="Race small language models too: a GGUF file, or SmolLM2-135M-Instruct.", rich_help_panel=WORK
+            help="Race small language models too: a GGUF file, or SmolLM2-135M-Instruct.", rich_help_panel=flags.WORK
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)] = 16,
-    minutes: Annotated[float, typer.Option(help="Minutes of search per rung.", rich_help_panel=WORK)] = 5.0,
-    budget: Annotated[
-        str | None, typer.Option(help="Time for the fits of all rungs together, as in 20m.", rich_help_panel=WORK)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=WORK)] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads; by default all cores.", rich_help_panel=WORK)] = None,
-    offline: Annotated[bool, typer.Option(help="Never touch the network.", rich_help_panel=WORK)] = False,
+    trials: flags.Trials = 16,
+    minutes: flags.Minutes = 5.0,
+    budget: flags.Budget = None,
+    seed: flags.Seed = 0,
+    threads: flags.Threads = None,
+    offline: flags.Offline = False,
     country: Annotated[
-        str | None, typer.Option(help="ISO code, as in DEU, whose grid makes energy CO2e.", rich_help_panel=WORK)
+        str | None, typer.Option(help="ISO code, as in DEU, whose grid makes energy CO2e.", rich_help_panel=flags.WORK)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The study's folder; by default studies/NAME-HASH.", rich_help_panel=WORK)
+        Path | None, typer.Option(help="The study's folder; by default studies/NAME-HASH.", rich_help_panel=flags.WORK)
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What to call the task.", rich_help_panel=WORK)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.", rich_help_panel=WORK)] = False,
+    name: Annotated[str | None, typer.Option(help="What to call the task.", rich_help_panel=flags.WORK)] = None,
+    as_json: flags.AsJson = False,
 ) -> None:
     """Race the ladder on a table and prove which is the smallest model that is good enough."""
     asked = {
@@ -160,10 +129,10 @@ def fit_command(
     options: dict[str, Any] = {
         "label": label, "text": text, "group": group, "time": time, "test": test, "unlabelled": unlabelled,
         "descriptions": descriptions, "shrink": shrink, "teacher": teacher, "encoder": encoder, "llm": llm,
-        "budget_minutes": None if budget is None else duration_seconds(budget) / 60,
+        "budget_minutes": flags.budget_minutes(budget),
         "metric": metric, "margin": margin, "against": against, "bar": bar, "alpha": alpha, "search": search,
         "order_by": order_by, "trials": trials, "minutes": minutes, "seed": seed, "threads": threads,
-        "rungs": None if rungs is None else tuple(each.strip() for each in rungs.split(",")),
+        "rungs": flags.rung_names(rungs),
         "generalist": _generalist({name: value for name, value in asked.items() if value is not None}, stop_early),
         "offline": offline, "country": country, "out": out, "name": name,
         "limits": {key: value for key, value in limits.items() if value is not None},

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bigenough.cli.fit import COLUMNS, GENERALIST, VERDICT, WORK
+from bigenough.cli import flags
 
 if TYPE_CHECKING:
     from bigenough.generalist import Generalist
@@ -33,37 +34,20 @@ def label_command(
         str,
         typer.Option(
             help="An OpenAI-compatible endpoint that labels; its key is read from OPENAI_API_KEY.",
-            rich_help_panel=GENERALIST,
+            rich_help_panel=flags.GENERALIST,
             show_default=False,
         ),
     ],
-    generalist_model: Annotated[
-        str, typer.Option(help="The model's name there.", rich_help_panel=GENERALIST, show_default=False)
-    ],
-    descriptions: Annotated[
-        Path | None, typer.Option(help="Table of labels and what they mean.", rich_help_panel=COLUMNS)
-    ] = None,
-    text: Annotated[str | None, typer.Option(help="Column with the texts; guessed.", rich_help_panel=COLUMNS)] = None,
-    label: Annotated[str, typer.Option(help="What the new column is called.", rich_help_panel=COLUMNS)] = "label",
-    generalist_usd: Annotated[
-        float | None, typer.Option(help="The most to spend on it, in US dollars.", rich_help_panel=GENERALIST)
-    ] = None,
-    generalist_tokens: Annotated[
-        int | None, typer.Option(help="The most tokens, read and written.", rich_help_panel=GENERALIST)
-    ] = None,
-    price_in: Annotated[
-        float | None, typer.Option(help="US dollars per million tokens read; looked up.", rich_help_panel=GENERALIST)
-    ] = None,
-    price_out: Annotated[
-        float | None, typer.Option(help="The same, of tokens written.", rich_help_panel=GENERALIST)
-    ] = None,
-    key_variable: Annotated[
-        str | None, typer.Option(help="Environment variable with the key.", rich_help_panel=GENERALIST)
-    ] = None,
-    reply_tokens: Annotated[
-        int | None,
-        typer.Option(help="Tokens of a reply beside its label; more if it thinks aloud.", rich_help_panel=GENERALIST),
-    ] = None,
+    generalist_model: flags.GeneralistModel[str],
+    descriptions: flags.Descriptions = None,
+    text: flags.Text = None,
+    label: Annotated[str, typer.Option(help="What the new column is called.", rich_help_panel=flags.COLUMNS)] = "label",
+    generalist_usd: flags.GeneralistUsd = None,
+    generalist_tokens: flags.GeneralistTokens = None,
+    price_in: flags.PriceIn = None,
+    price_out: flags.PriceOut = None,
+    key_variable: flags.KeyVariable = None,
+    reply_tokens: flags.ReplyTokens = None,
     check: Annotated[
         int | None,
         typer.Option(help="Rows that people check [200; half of a small table].", rich_help_panel=CHECK),
@@ -79,42 +63,27 @@ def label_command(
     now: Annotated[
         bool, typer.Option("--now", help="Go on with what is labelled and checked so far.", rich_help_panel=CHECK)
     ] = False,
-    metric: Annotated[
-        str, typer.Option(help="accuracy, balanced_accuracy or macro_f1.", rich_help_panel=VERDICT)
-    ] = "accuracy",
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            help="Points below the reference that are good enough [1.5; 0 with --bar].", rich_help_panel=VERDICT
-        ),
-    ] = None,
+    metric: flags.Metric = "accuracy",
+    margin: flags.Margin = None,
     against: Annotated[
-        str | None, typer.Option(help="The reference: best (on select) or a rung's name.", rich_help_panel=VERDICT)
+        str | None,
+        typer.Option(help="The reference: best (on select) or a rung's name.", rich_help_panel=flags.VERDICT),
     ] = None,
-    bar: Annotated[
-        float | None, typer.Option(help="An absolute reference, as in 0.92.", rich_help_panel=VERDICT)
-    ] = None,
-    rungs: Annotated[
-        str | None, typer.Option(help="Rungs to race, as in majority,linear; by default all.", rich_help_panel=WORK)
-    ] = None,
-    shrink: Annotated[
-        str, typer.Option(help="Make the best smaller: none, fast or all.", rich_help_panel=WORK)
-    ] = "fast",
-    trials: Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)] = 16,
-    minutes: Annotated[float, typer.Option(help="Minutes of search per rung.", rich_help_panel=WORK)] = 5.0,
-    budget: Annotated[
-        str | None, typer.Option(help="Time for the fits of all rungs together, as in 20m.", rich_help_panel=WORK)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel=WORK)] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads; by default all cores.", rich_help_panel=WORK)] = None,
-    offline: Annotated[bool, typer.Option(help="Never touch the network.", rich_help_panel=WORK)] = False,
+    bar: flags.Bar = None,
+    rungs: flags.Rungs = None,
+    shrink: flags.Shrink = "fast",
+    trials: flags.Trials = 16,
+    minutes: flags.Minutes = 5.0,
+    budget: flags.Budget = None,
+    seed: flags.Seed = 0,
+    threads: flags.Threads = None,
+    offline: flags.Offline = False,
     out: Annotated[
-        Path | None, typer.Option(help="The labelling's folder [studies/NAME-labels-HASH].", rich_help_panel=WORK)
+        Path | None, typer.Option(help="The labelling's folder [studies/NAME-labels-HASH].", rich_help_panel=flags.WORK)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.", rich_help_panel=WORK)] = False,
+    as_json: flags.AsJson = False,
 ) -> None:
     """Let a generalist label a table, check a random sample, and train the ladder; people's labels alone certify."""
-    from bigenough.duration import duration_seconds
     from bigenough.generalist import Generalist
     from bigenough.labelling.assignment import parse_labels, read_assignment
 
@@ -124,8 +93,8 @@ def label_command(
     )  # fmt: skip
     options = {
         "metric": metric, "margin": margin, "against": against, "bar": bar, "shrink": shrink, "trials": trials,
-        "minutes": minutes, "budget_minutes": None if budget is None else duration_seconds(budget) / 60,
-        "rungs": None if rungs is None else tuple(each.strip() for each in rungs.split(",")),
+        "minutes": minutes, "budget_minutes": flags.budget_minutes(budget),
+        "rungs": flags.rung_names(rungs),
         "seed": seed, "threads": threads, "offline": offline,
     }  # fmt: skip
     chosen = _checked_options(options)
@@ -164,14 +133,13 @@ def _labelled(
     desk: Desk, generalist: Generalist, identity: dict[str, Any], check: int | None, *, now: bool, offline: bool
 ) -> tuple[Answers, tuple[str, ...]]:
     """Draw the rows to check, then let the generalist label; what it could not finish is an error unless told so."""
-    from bigenough.chat.terms import Terms
     from bigenough.cli.terminal import terminal_progress
     from bigenough.progress import Silence, Step
-    from bigenough.storage import content_hash
+    from bigenough.storage import content_hash, user_cache
 
     desk.draw(check)
     account = content_hash(identity, length=8)
-    terms = generalist.terms(account=account, cache=Terms.of_environment().store.parent)
+    terms = generalist.terms(account=account, cache=user_cache(os.environ), study=desk.folder.path, offline=offline)
     with terminal_progress() as shown:
         progress = shown or Silence()
         progress.plan([Step("labelling", 1.0)])

@@ -12,7 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bigenough.quantity import Quantity
-from bigenough.report.asking import asking_sentence
+from bigenough.report.asking import asking_sentence, not_early_sentence
+from bigenough.report.break_even import break_even
+from bigenough.report.elsewhere import failures_told
+from bigenough.report.files import read_study
+from bigenough.report.serving import per_thousand
+from bigenough.report.view import view
 from bigenough.rungs.candidate import Candidate
 from bigenough.storage import read_json
 from bigenough.study import Study
@@ -26,7 +31,13 @@ MARK = {"passed": "proved", "failed": "not proved", "not tested": "not tested"}
 
 
 def outcome_json(study: Study) -> str:
-    """The whole outcome: the verdict, every candidate's figures, and where things lie."""
+    """The whole outcome: the verdict, every candidate's figures, what 1,000 requests take, and where things lie."""
+    seen = view(read_study(study.path))
+    taken = {
+        one.name: {what: figure.to_json() for what, figure in per_thousand(one, seen).items()}
+        for one in seen.contenders
+    }
+    paid_back = break_even(seen)
     candidates = {
         name: {
             "select": each.record["select"],
@@ -34,6 +45,7 @@ def outcome_json(study: Study) -> str:
             "evidence": _read(each, "evidence.json"),
             "performance": _read(each, "performance.json"),
             "energy": each.record["energy"],
+            **({"record": each.record["record"]} if each.remote else {}),
             "search_seconds": each.record["search_seconds"],
             "fit_seconds": each.record["fit_seconds"],
         }
@@ -44,7 +56,10 @@ def outcome_json(study: Study) -> str:
         {
             "study": str(study.path),
             "verdict": study.verdict.to_json(),
+            "asking": next(iter(_asked(study)), None),
             "candidates": candidates,
+            "per_1000_requests": {name: taken[name] for name in candidates},
+            "break_even": None if paid_back is None else paid_back.to_json(),
             "specialist": str(specialist) if specialist.exists() else None,
             "report": str(study.report),
         },
@@ -73,17 +88,31 @@ def outcome_table(study: Study) -> str:
         paths.append(f"label next  {study.path / 'label-next.csv'}")
     failed = [f"left out    {each.candidate}: {each.reason}" for each in verdict.left_out if _unseen(each, study)]
     more = len(study.candidates) - len(shown)
-    notes = [*failed[:MOST_FAILURES], *([f"and {more} more rungs, in the report"] if more > 0 else []), *_asked(study)]
+    notes = [*failed[:MOST_FAILURES], *([f"and {more} more rungs, in the report"] if more > 0 else [])]
+    notes += [*_answered(study), *_asked(study)]
     said_at_last = f"{verdict.answer}: {verdict.sentence}"
     return "\n".join([*lines, "", *notes, said_at_last, *paths, f"report      {study.report}"])
 
 
 def _asked(study: Study) -> list[str]:
-    """What stopping early saved."""
+    """What stopping early saved, or why it could not be done."""
     verdict, reference = study.verdict, study.candidates.get(study.verdict.reference.name or "")
     if verdict.early is None or reference is None:
-        return []
+        paid = reference is not None and reference.remote
+        facts = read_json(study.path / "study.json")
+        reason = not_early_sentence(facts, verdict.to_json(), paid=paid)
+        return [] if reason is None else [reason]
     return [asking_sentence(verdict.to_json(), _read(reference, "performance.json"))]
+
+
+def _answered(study: Study) -> list[str]:
+    """How many replies of what runs elsewhere named no label on the certify rows, by kind."""
+    told = {name: _read(each, "evidence.json") for name, each in study.candidates.items() if each.remote}
+    return [
+        f"{name:<11} {failures_told(evidence['answers'])}"
+        for name, evidence in told.items()
+        if evidence and evidence.get("answers")
+    ]
 
 
 def _shown(study: Study) -> list[str]:

@@ -92,6 +92,11 @@ class Summary:
     def _cautions(self) -> list[str]:
         """What makes the figures other than they seem."""
         checked, said = self.checked, []
+        if self.round is not None:
+            said.append(
+                "The generalist is not in this race: its labels taught the models, and what they are worth is the "
+                "share of right ones that people found. How often a model agrees with it is no quality."
+            )
         if checked.led and checked.labels:
             said.append(
                 "Those who checked saw the generalist's labels and were led by them: its labels are likely worse than "

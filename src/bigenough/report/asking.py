@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stopping early did: how many certify rows a paid reference was asked about, and what was saved."""
+"""What stopping early did: how many certify rows a paid reference was asked about, and what was saved; or why not."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import cast
 from bigenough.quantity import Quantity, modelled, unknown
 from bigenough.quantity.quantity import QuantityJson
 from bigenough.report.files import Json
-from bigenough.report.numbers import count
-from bigenough.report.thousand import dollars
+from bigenough.report.numbers import count, dollars
+from bigenough.verdict.stopping import why_all_rows
 
-__all__ = ["asking_sentence", "saved_usd"]
+__all__ = ["asking_sentence", "not_early_sentence", "saved_usd"]
 
 _PER = 1000
 
@@ -54,3 +54,23 @@ def asking_sentence(verdict: Json, performance: Json | None) -> str:
         f"{name} was asked about {count(early['asked'])} of {count(early['of'])} certify rows, in an order drawn "
         f"beforehand, {ended}; {count(early['of'] - early['asked'])} requests saved{about}."
     )
+
+
+def not_early_sentence(study: Json, verdict: Json, *, paid: bool) -> str | None:
+    """Why every certify row was asked although stopping early was wished; None where it was not wished, or was done.
+
+    Args:
+        study: study.json.
+        verdict: verdict.json.
+        paid: whether the reference runs elsewhere.
+
+    >>> wished = {"options": {"generalist": {"stop_early": True}}}
+    >>> not_early_sentence(wished, {"early": None, "comparisons": [{}], "n_groups": 40}, paid=True)
+    'Asking could not stop early: certify rows stand in groups, and the test for stopping early takes independent rows.'
+    """
+    generalist = (study.get("options") or {}).get("generalist") or {}
+    if verdict.get("early") or not generalist.get("stop_early"):
+        return None
+    grouped = verdict.get("n_groups") is not None
+    reason = why_all_rows(paid=paid, nominees=len(verdict["comparisons"]), grouped=grouped)
+    return None if reason is None else f"Asking could not stop early: {reason}."

@@ -4,12 +4,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from bigenough.report.asking import saved_usd
 from bigenough.report.files import Json
 from bigenough.report.markup import Html, element, join, shorten, table
-from bigenough.report.numbers import carbon, count, duration, energy, percent, probability_gap, quantity
-from bigenough.report.thousand import dollars
+from bigenough.report.numbers import (
+    carbon,
+    count,
+    dollars,
+    duration,
+    energy,
+    percent,
+    probability_gap,
+    quantity,
+)
 from bigenough.report.view import Contender, View
 
 __all__ = ["determinism", "fitting"]
@@ -127,14 +136,24 @@ def determinism(view: View) -> Html:
     """Whether labels stay the same under repeats, batch sizes, order, threads and a restart."""
     checked = [(one, (one.files.performance or {}).get("determinism")) for one in view.contenders]
     found = [(one, checks) for one, checks in checked if checks and checks.get("checks")]
+    notes = [
+        element("p", f"{one.name} was not checked further: {checks['note']}", class_="note")
+        for one, checks in checked
+        if checks and checks.get("note")
+    ]
     if not found:
-        return element("p", "Determinism was not checked in this study.", class_="note")
+        return join([element("p", "Determinism was not checked in this study.", class_="note"), *notes])
     flips = sum(check["label_flips"] for _, checks in found for check in checks["checks"])
     told = (
         "No label changed in any check."
         if not flips
         else f"{count(flips)} labels changed: see below before relying on it."
     )
+    again = [element("p", _asked_again(one, checks)) for one, checks in found if one.remote]
+    return join([element("p", told), *again, *notes, _all_checks(found)])
+
+
+def _all_checks(found: Sequence[tuple[Contender, Json]]) -> Html:
     rows = [
         [
             element("strong", one.name),
@@ -147,10 +166,16 @@ def determinism(view: View) -> Html:
         for check in checks["checks"]
     ]
     detail = table(
-        "The same rows again, measured in fresh processes",
+        "The same rows again: in fresh processes what runs here, by further requests what runs elsewhere",
         ["Rung", "Check", "Rows", "Labels changed", "Largest change of a probability"],
         rows,
         kind="dense",
         words={1},
     )
-    return join([element("p", told), element("details", element("summary", f"All {len(rows)} checks"), detail)])
+    return element("details", element("summary", f"All {len(rows)} checks"), detail)
+
+
+def _asked_again(one: Contender, checks: Json) -> str:
+    """What came of asking again what runs elsewhere, in one line."""
+    each = [f"{check['check']}, {count(check['label_flips'])}" for check in checks["checks"]]
+    return f"Labels of {one.name} that changed, of {count(checks['rows'])} rows: {'; '.join(each)}."

@@ -69,6 +69,8 @@ class StudyFiles:
         next_rows: how many rows label-next.csv names, 0 if there is none.
         folder: how the page names the folder, in commands.
         groups: which group each certify row belongs to, None if rows count one by one.
+        labelled: of a study on a generalist's labels, how many rows it labelled (by_generalist) and how many of the
+            others people did (by_people); None where all labels were the user's.
     """
 
     study: Json
@@ -80,6 +82,7 @@ class StudyFiles:
     next_rows: int = 0
     folder: str = "STUDY"
     groups: NDArray[np.generic] | None = None
+    labelled: Json | None = None
 
 
 def read_study(folder: Path | str) -> StudyFiles:
@@ -112,6 +115,7 @@ def read_study(folder: Path | str) -> StudyFiles:
         next_rows=_count_rows(folder / "label-next.csv"),
         folder=str(folder),
         groups=_certify_groups(folder / "examples.parquet"),
+        labelled=_labelled(folder.absolute()),
     )
 
 
@@ -129,6 +133,12 @@ def _read_candidate(home: Path) -> CandidateFiles:
         certify=scored,
         home=home.name,
     )
+
+
+def _labelled(folder: Path) -> Json | None:
+    """What `bigenough label` wrote beside the study of one of its rounds."""
+    found = _read_if_there(folder.parent / f"{folder.name}.json")
+    return found if isinstance(found, dict) and "by_generalist" in found else None
 
 
 def _read_if_there(path: Path) -> Json | None:

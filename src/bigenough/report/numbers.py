@@ -14,6 +14,7 @@ __all__ = [
     "bound",
     "carbon",
     "count",
+    "dollars",
     "duration",
     "energy",
     "keep_together",
@@ -141,6 +142,19 @@ def carbon(grams: float) -> str:
     '0.12 g'
     """
     return _metric(grams, "g")
+
+
+def dollars(usd: float) -> str:
+    """An amount of money with few digits.
+
+    >>> dollars(1.5e-7), dollars(0.000412), dollars(0.41), dollars(12.5), dollars(4200.0)
+    ('below 0.0001 USD', '0.00041 USD', '0.41 USD', '12.50 USD', '4,200 USD')
+    """
+    if 0 < usd < 1e-4:
+        return "below 0.0001 USD"
+    if usd >= 1000:
+        return f"{usd:,.0f} USD"
+    return f"{usd:.2f} USD" if usd >= 1 else f"{usd:.2g} USD"
 
 
 def times(ratio: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bigenough.report import costs, data, mistakes, origin, quality, shrinking, thousand, words
+from bigenough.report import costs, data, elsewhere, mistakes, origin, quality, shrinking, thousand, words
 from bigenough.report.files import StudyFiles, read_study
 from bigenough.report.frame import document
 from bigenough.report.markup import Html, element, raw
@@ -70,7 +70,7 @@ def _hero(seen: View, name: str) -> Html:
 
 def _sections(seen: View) -> list[Html]:
     about = f" of {seen.subject.name}" if seen.subject else ""
-    smaller = shrinking.steps(seen)
+    smaller, answered = shrinking.steps(seen), elsewhere.elsewhere(seen)
     return [
         _section("frontier", "Quality against cost", quality.frontier(seen)),
         *([_section("smaller", "Smaller still", smaller)] if smaller is not None else []),
@@ -97,6 +97,7 @@ def _sections(seen: View) -> list[Html]:
         ),
         _section("audit", "What the audit found in the data", data.audit(seen)),
         _section("costs", "What it took", costs.fitting(seen)),
+        *([_section("elsewhere", "What was asked elsewhere", answered)] if answered is not None else []),
         _section("determinism", "Same rows, same labels?", costs.determinism(seen)),
         _section(
             "limits",

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from bigenough.report import charts, words
-from bigenough.report.asking import asking_sentence
+from bigenough.report.asking import asking_sentence, not_early_sentence
 from bigenough.report.markup import Html, element, join, raw, table
 from bigenough.report.numbers import (
     bound,
@@ -286,9 +286,11 @@ def proof(view: View) -> Html:
 
 
 def _asked(view: View) -> Html | None:
-    """How many rows a paid reference was asked about, where asking could stop early."""
+    """How many rows a paid reference was asked about, where asking could stop early, or why it could not."""
     if not view.verdict.get("early"):
-        return None
+        paid = view.reference is not None and view.reference.remote
+        told_why = not_early_sentence(view.files.study, view.verdict, paid=paid)
+        return element("p", told_why) if told_why else None
     told = asking_sentence(view.verdict, view.reference.files.performance if view.reference else None)
     each = [f"{one['candidate']} by the first {count(one['n'])}" for one in view.comparisons if _settled(one)]
     settled = f" Settled: {', '.join(each)} rows; the figures here are those on these rows." if each else ""

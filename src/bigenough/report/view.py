@@ -51,6 +51,11 @@ class Contender:
         return self.files.name
 
     @property
+    def remote(self) -> bool:
+        """Whether it runs elsewhere, behind an endpoint."""
+        return bool(self.files.candidate.get("remote"))
+
+    @property
     def size_bytes(self) -> float | None:
         """What its files take on disk."""
         value = self.files.candidate.get("size_bytes")

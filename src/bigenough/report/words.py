@@ -265,6 +265,20 @@ def _short_target(view: View) -> str:
     return "the bar" if view.bar is not None else view.verdict["reference"]["name"]
 
 
+def _labelled(view: View) -> list[str]:
+    """Whose labels taught and whose judged, where a generalist labelled."""
+    found = view.files.labelled
+    if found is None:
+        return []
+    people = f", {count(found['by_people'])} that of people" if found.get("by_people") else ""
+    return [
+        f"Of the rows of fit and select {count(found['by_generalist'])} have the label of a generalist{people}. So "
+        "which model counts as the best was chosen by its labels; whether a smaller one is as good was decided on "
+        "certify, where every label is one of people's. The generalist itself is not in this race: `bigenough label` "
+        "says what its labels are worth."
+    ]
+
+
 def limits_of_the_claim(view: View) -> list[str]:
     """What the page does not say."""
     source = view.files.study.get("source", {})
@@ -274,6 +288,7 @@ def limits_of_the_claim(view: View) -> list[str]:
         f"It speaks of {view.metric_name} over all rows. A single class can be worse; "
         "small classes are proved nothing about.",
         "Gold labels decide what counts as right. Where they are wrong, so is the score.",
+        *_labelled(view),
         f"The margin of {bound(view.verdict['margin'])} is your choice. Choosing another one after seeing this page, "
         "on the same certify rows, voids the promise.",
         "Latency, memory and energy belong to this machine and its load; modelled figures come from a formula, "

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A rung fitted to a task, on disk: searched, calibrated, refitted, saved, and from then on judged only from its files.
 
-The order matters and is the first rule of a verdict. Settings are chosen by fitting on fit and scoring on select; the
-temperature is fitted on those same select predictions; then the model is fitted once more on fit and select together.
-The certify split is not an argument of anything in this module.
+How it is made is told in ``making``. The certify split is not an argument of anything in this module either.
 """
 
 from __future__ import annotations
@@ -11,8 +9,7 @@ from __future__ import annotations
 import inspect
 import platform
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,12 +21,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.rungs.calibration import fit_temperature, temper
+from bigenough.rungs.calibration import temper
 from bigenough.rungs.fit_memory import FitMemory
+from bigenough.rungs.making import Budget, Found, Made, Making
 from bigenough.rungs.predictors import load_predictor
-from bigenough.rungs.protocol import Predictor, Rung, Settings, Watched, Workbench, is_remote
-from bigenough.rungs.search import SearchResult, learning_curve, search
-from bigenough.rungs.trials import is_costly
+from bigenough.rungs.protocol import Predictor, Rung, Workbench, is_remote
 from bigenough.storage import atomic_folder, content_hash, file_hashes, read_json, sha256_file, write_bytes, write_json
 from bigenough.task import Examples, Task
 from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_error, log_loss, macro_f1
@@ -37,8 +33,6 @@ from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_erro
 __all__ = ["Budget", "Candidate", "Found", "Meter", "Predictions", "candidate_key", "make_candidate"]
 
 CODE_PACKAGES = ("rungs", "models", "llama", "chat", "shrink", "task/metrics.py")
-COSTLY_SHARE = 0.45
-"""How much of a costly rung's minutes one fit may take: one in the search, one more on fit and select."""
 ON_FIT = "on-fit"
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "onnxruntime", "tokenizers", "optuna")
 
@@ -52,31 +46,6 @@ class Reading(Protocol):
 
 
 Meter = Callable[[], AbstractContextManager[Reading]]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much searching one rung gets."""
-
-    trials: int
-    minutes: float
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What a search over all rungs found for one of them.
-
-    Attributes:
-        result: settings, trials and what was said of select.
-        shares: the parts of fit that were fitted on the way, which the learning curve then takes.
-        fit_minutes: what a costly rung's fit was allowed.
-        energy: its share of the energy of the search, as JSON values.
-    """
-
-    result: SearchResult
-    shares: Sequence[float]
-    fit_minutes: float | None
-    energy: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,87 +213,67 @@ def make_candidate(
     """
     if (folder / "candidate.json").exists():
         return Candidate(folder)
-    n_classes = len(task.classes)
     bench = replace(bench, metric=task.metric)
     weights = rung.weights(bench)
-    if is_costly(rung):
-        minutes = COSTLY_SHARE * budget.minutes if searched is None else searched.fit_minutes
-        bench = replace(bench, fit_minutes=minutes, scratch=memory.checkpoints)
+    making = Making(rung, fit, select, task, budget, bench, memory, searched).allowed()
     with meter() as reading:
-        found = searched.result if searched is not None else search(
-            rung, fit, select, n_classes, task.metric,
-            trials=budget.trials, minutes=budget.minutes, bench=bench, memory=memory,
-        )  # fmt: skip
-        temperature = fit_temperature(found.select_probability, select.labels)
-        bench.say("learning curve", None)
-        began = time.monotonic()
-        curve = learning_curve(
-            rung, found.settings, fit, select, n_classes, task.metric,
-            bench=bench, full_score=found.score, memory=memory, **_curve_choices(rung, found, budget, searched),
-        )  # fmt: skip
-        curve_seconds = time.monotonic() - began
-        bench.say("fitting on fit and select", None)
-        began = time.monotonic()
-        both = _joined(fit, select)
-        refit = _refit(rung, both, n_classes, found.settings, bench)
-        predictor = refit.predictor.with_temperature(temperature)
-        fit_seconds = time.monotonic() - began
-    select_predictions = Predictions.of(select.labels, temper(found.select_probability, temperature))
-    with atomic_folder(folder) as scratch:
-        (scratch / "model").mkdir()
-        predictor.save(scratch / "model")
-        if found.model is not None:
-            shutil.copytree(found.model, scratch / ON_FIT)
-        files = file_hashes(scratch / "model")
-        select_predictions.save(scratch / "select.npz")
-        write_json(
-            scratch / "candidate.json",
-            {
-                "name": rung.name,
-                "rung": rung.name,
-                "version": rung.version,
-                "summary": rung.summary,
-                "place": rung.place,
-                "settings": dict(found.settings),
-                "trials": [trial.to_json() for trial in found.trials],
-                "record": dict(found.record),
-                "refit_record": dict(refit.record),
-                "made_from": getattr(rung, "made_from", None),
-                "select": select_predictions.scores(),
-                "learning_curve": [point.to_json() for point in curve],
-                "temperature": temperature,
-                "n_parameters": predictor.n_parameters,
-                "remote": is_remote(predictor),
-                "size_bytes": None if is_remote(predictor) else sum(int(facts["bytes"]) for facts in files.values()),
-                "files": files,
-                "weights": dict(weights),
-                "fit_rows": len(both),
-                "fit_seconds": fit_seconds,
-                "search_seconds": found.seconds,
-                "curve_seconds": curve_seconds,
-                "energy": _energy(reading, memory.reused if searched is None else 0, searched),
-            },
-        )
-    memory.drop_models(found.model)
+        made = making.made()
+    said = Predictions.of(select.labels, temper(made.found.select_probability, made.temperature))
+    energy = _energy(reading, memory.reused if searched is None else 0, searched)
+    _write(folder, rung, made, said, weights, energy)
+    memory.drop_models(made.found.model)
     return Candidate(folder)
 
 
-def _refit(rung: Rung, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
-    """The fit of what is shipped, with whatever the rung tells of it."""
-    recorded: Callable[..., Watched] | None = getattr(rung, "fit_recorded", None)
-    if recorded is not None:
-        return recorded(examples, n_classes, settings, bench)
-    return Watched(rung.fit(examples, n_classes, settings, bench), settings, {})
+def _write(
+    folder: Path, rung: Rung, made: Made, said: Predictions, weights: Mapping[str, str], energy: Mapping[str, Any]
+) -> None:
+    """Put the whole candidate in place at once."""
+    with atomic_folder(folder) as scratch:
+        (scratch / "model").mkdir()
+        made.refit.predictor.save(scratch / "model")
+        if made.found.model is not None:
+            shutil.copytree(made.found.model, scratch / ON_FIT)
+        files = file_hashes(scratch / "model")
+        said.save(scratch / "select.npz")
+        write_json(scratch / "candidate.json", _record(rung, made, said, files, weights, energy))
 
 
-def _curve_choices(rung: Rung, found: SearchResult, budget: Budget, searched: Found | None) -> dict[str, Any]:
-    """Which parts the learning curve takes, and what a costly rung's budget leaves for it once the refit is paid."""
-    shares = {} if searched is None else {"shares": searched.shares}
-    if not is_costly(rung):
-        return shares
-    full = max((trial.seconds for trial in found.trials if trial.score is not None), default=0.0)
-    left = 60 * budget.minutes - found.seconds - 1.2 * full if searched is None else 0.0
-    return {**shares, "seconds_left": left, "full_seconds": full}
+def _record(
+    rung: Rung,
+    made: Made,
+    said: Predictions,
+    files: Mapping[str, Mapping[str, Any]],
+    weights: Mapping[str, str],
+    energy: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The content of candidate.json."""
+    found, refit, remote = made.found, made.refit, is_remote(made.refit.predictor)
+    return {
+        "name": rung.name,
+        "rung": rung.name,
+        "version": rung.version,
+        "summary": rung.summary,
+        "place": rung.place,
+        "settings": dict(found.settings),
+        "trials": [trial.to_json() for trial in found.trials],
+        "record": dict(found.record),
+        "refit_record": dict(refit.record),
+        "made_from": getattr(rung, "made_from", None),
+        "select": said.scores(),
+        "learning_curve": [point.to_json() for point in made.curve],
+        "temperature": made.temperature,
+        "n_parameters": refit.predictor.n_parameters,
+        "remote": remote,
+        "size_bytes": None if remote else sum(int(facts["bytes"]) for facts in files.values()),
+        "files": files,
+        "weights": dict(weights),
+        "fit_rows": made.fit_rows,
+        "fit_seconds": made.fit_seconds,
+        "search_seconds": found.seconds,
+        "curve_seconds": made.curve_seconds,
+        "energy": energy,
+    }
 
 
 def _energy(reading: Reading, reused: int, searched: Found | None) -> dict[str, Any]:
@@ -348,15 +297,3 @@ def _sum(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
         if part in own
     }
     return {**own, **added, "source": said}
-
-
-def _joined(fit: Examples, select: Examples) -> Examples:
-    groups = None
-    if fit.groups is not None and select.groups is not None:
-        groups = np.concatenate([fit.groups, select.groups])
-    return Examples(
-        [*fit.texts, *select.texts],
-        np.concatenate([fit.labels, select.labels]),
-        np.concatenate([fit.rows, select.rows]),
-        groups,
-    )

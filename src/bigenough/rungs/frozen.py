@@ -33,9 +33,12 @@ class FrozenRung:
     """
 
     name = "frozen"
-    version = 3
+    version = 4
     summary = "sentence encoder, frozen, with logistic regression on its vectors"
     place = 30
+    first_settings_hold = 2.0
+    """As for linear. On parts of four public training sets, four seeds each, holding on for two errors instead of one
+    gained 0.08 points on average on rows that neither had seen; choosing by five folds gained as much."""
 
     def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
         self.encoder = encoder

@@ -54,13 +54,16 @@ class GeneralistRung:
     """
 
     name = "generalist"
-    version = 1
+    version = 2
     summary = "a large general model behind an endpoint, asked with a prompt and examples"
     place = 1000
     requires = ("openai", "genai_prices", "ecologits")
     extra = "llm"
     curve = False
     """Fewer examples to choose from would be asked for, and paid, at every point."""
+    refits = False
+    """With other examples to choose from, its prompts would be others than those that select has tried: their replies
+    could not tell of its speed and cost, and the calibration would be another prompt's."""
     remote = True
 
     def __init__(
@@ -157,6 +160,7 @@ class GeneralistRung:
     ) -> Watched:
         """Fit, ask the select rows, and record the prompt and how they were answered."""
         predictor = self.fit(examples, n_classes, settings, bench)
+        predictor.answers(watch.texts)
         record = {
             "prompt": predictor.prompt.as_json(),
             "abilities": predictor.abilities.as_json(),

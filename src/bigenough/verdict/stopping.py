@@ -20,7 +20,7 @@ from bigenough.verdict.compare import BETTING, CONFIDENCE, Figures, Question
 from bigenough.verdict.sequence import Step
 from bigenough.verdict.verdict import EarlyPlan, EarlyStop, Mode, PlainInterval, StoppedBecause
 
-__all__ = ["Judged", "idle", "judge", "start"]
+__all__ = ["Judged", "idle", "judge", "start", "why_all_rows"]
 
 Codes = NDArray[np.int64]
 
@@ -31,6 +31,24 @@ class Judged(NamedTuple):
     steps: list[Step]
     figures: dict[int, Figures]
     stop: EarlyStop
+
+
+def why_all_rows(*, paid: bool, nominees: int, grouped: bool) -> str | None:
+    """Why asking cannot be stopped early, although it was wished; None if it can.
+
+    Args:
+        paid: whether the reference runs elsewhere, so that each answer costs.
+        nominees: how many smaller models are to be tested.
+        grouped: whether certify rows stand in groups.
+
+    >>> why_all_rows(paid=True, nominees=0, grouped=False)
+    'no smaller model was nominated, so there is nothing to test'
+    """
+    if not paid:
+        return "the reference runs here, so its answers cost nothing"
+    if not nominees:
+        return "no smaller model was nominated, so there is nothing to test"
+    return "certify rows stand in groups, and the test for stopping early takes independent rows" if grouped else None
 
 
 def start(plan: EarlyPlan, nominees: Sequence[str], margin: float, alpha: float) -> SequentialWalk:

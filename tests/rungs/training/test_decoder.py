@@ -22,7 +22,7 @@ from bigenough.llama.model import load_model
 from bigenough.models.bert import UnsupportedModel
 from bigenough.models.gguf_weights import read_gguf, write_gguf
 from bigenough.rungs.protocol import Workbench
-from bigenough.rungs.training import checkpoint, decoder, decoder_loop
+from bigenough.rungs.training import attempt, checkpoint, decoder, decoder_loop
 from bigenough.rungs.training.decoder import built_decoder, folded_updates
 from bigenough.rungs.training.decoder_answers import answers_for
 from bigenough.rungs.training.decoder_budget import DecoderWork, decoder_fitted_to
@@ -168,22 +168,39 @@ def test_after_a_kill_it_goes_on_where_it_was(path, tmp_path, bench, monkeypatch
     class Killed(Exception):
         pass
 
-    done = decoder_loop._Attempt._step
+    done = attempt._Attempt._step
 
     def until(self, *arguments):
         if self.done == 40:
             raise Killed
         done(self, *arguments)
 
-    monkeypatch.setattr(decoder_loop._Attempt, "_step", until)
+    monkeypatch.setattr(attempt._Attempt, "_step", until)
     with pytest.raises(Killed):
         trained(path, kept)
-    monkeypatch.setattr(decoder_loop._Attempt, "_step", done)
+    monkeypatch.setattr(attempt._Attempt, "_step", done)
     resumed = trained(path, kept)
     assert resumed.record["resumed_at"] == 40
     for name, array in whole.changed.items():
         np.testing.assert_allclose(resumed.changed[name], array, atol=1e-5)
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_no_more_tokens_go_through_together_than_are_kept_for_the_way_down(path, bench, monkeypatch):
+    real, sizes = decoder.DecoderNetwork.forward, []
+
+    def counted(self, batch):
+        if self.training:
+            sizes.append(batch.ids.shape)
+        return real(self, batch)
+
+    monkeypatch.setattr(decoder.DecoderNetwork, "forward", counted)
+    monkeypatch.setattr(decoder_loop._Job, "part_tokens", 24)
+    recipe = DecoderRecipe(epochs=1.0, learning_rate=1e-2, batch=8)
+    found = trained(path, bench, recipe, watch=False)
+    assert found.record["steps"] == 12
+    assert all(rows * length <= 24 for rows, length in sizes)
+    assert sum(rows for rows, _ in sizes) == 96
 
 
 def test_a_loss_that_diverges_twice(path, bench):

@@ -21,10 +21,11 @@ from bigenough.errors import RungFailed  # noqa: E402
 from bigenough.models.bert import UnsupportedModel, read_bert  # noqa: E402
 from bigenough.rungs.predictors.head import DenseHead  # noqa: E402
 from bigenough.rungs.protocol import Workbench  # noqa: E402
-from bigenough.rungs.training import checkpoint, loop  # noqa: E402
+from bigenough.rungs.training import attempt, checkpoint, job, loop  # noqa: E402
 from bigenough.rungs.training.network import Network  # noqa: E402
 from bigenough.rungs.training.product import parity, predictor_of  # noqa: E402
 from bigenough.rungs.training.recipe import Recipe, Watch, one_hot  # noqa: E402
+from bigenough.rungs.training.steps import Steps  # noqa: E402
 
 WORDS = [["lost", "stolen", "card", "help"], ["pay", "money", "top", "transfer"], ["film", "plot", "awful", "great"]]
 RECIPE = Recipe(epochs=3, learning_rate=2e-3, batch=8)
@@ -165,7 +166,7 @@ def test_watching_keeps_the_state_that_was_worth_it(body, bench):
 
 def test_an_earlier_state_is_brought_back(body, bench, monkeypatch):
     """After the first epoch the learning rate is so high that all is lost."""
-    monkeypatch.setattr(loop, "learning_rate_at", lambda progress, warm_up: 0.5 if progress <= 0.5 else 100.0)
+    monkeypatch.setattr(attempt, "learning_rate_at", lambda progress, warm_up: 0.5 if progress <= 0.5 else 100.0)
     texts, labels = sentences(45, seed=2)
     done = trained(body, bench, replace(RECIPE, epochs=12), watch=Watch(texts, labels))
     assert done.recipe.epochs == 6.0
@@ -191,7 +192,7 @@ def test_a_diverged_loss_starts_again_slower(body, bench, monkeypatch):
     monkeypatch.setattr(Network, "forward", diverging)
     done = trained(body, bench)
     monkeypatch.undo()
-    same(done, trained(body, bench, replace(RECIPE, learning_rate=loop.SLOWER * RECIPE.learning_rate)))
+    same(done, trained(body, bench, replace(RECIPE, learning_rate=attempt.SLOWER * RECIPE.learning_rate)))
     assert done.recipe.learning_rate == pytest.approx(RECIPE.learning_rate / 3)
     assert done.record["notes"] == ["the loss diverged: starting again at a learning rate of 0.00067"]
 
@@ -222,10 +223,10 @@ def test_a_budget_is_kept_and_said(body, bench):
 
 def test_a_machine_that_gets_slower_is_noticed(body, bench, monkeypatch):
     """The plan is made at a pace that does not last; the schedule still comes to its end."""
-    real = loop._Job._unit_seconds
-    monkeypatch.setattr(loop._Job, "_unit_seconds", lambda self, recipe: real(self, recipe) / 20)
-    rates, schedule = [], loop.learning_rate_at
-    monkeypatch.setattr(loop, "learning_rate_at", lambda *args: rates.append(schedule(*args)) or rates[-1])
+    real = job.Job.token_seconds
+    monkeypatch.setattr(job.Job, "token_seconds", lambda self, recipe, lengths: real(self, recipe, lengths) / 20)
+    rates, schedule = [], attempt.learning_rate_at
+    monkeypatch.setattr(attempt, "learning_rate_at", lambda *args: rates.append(schedule(*args)) or rates[-1])
     bench.fit_minutes = 0.05
     done = trained(body, bench, replace(RECIPE, epochs=9000))
     assert done.record["seconds"] < 60 * bench.fit_minutes + 1
@@ -264,19 +265,19 @@ def test_time_that_suffices_decides_nothing(body, bench):
 
 def test_time_that_does_not_suffice_shortens_the_schedule_only_then(body, bench, monkeypatch):
     """The plan's pace is kept for 30 steps; from there on each takes ten times as long."""
-    rates, schedule = [], loop.learning_rate_at
-    monkeypatch.setattr(loop, "learning_rate_at", lambda *args: rates.append(schedule(*args)) or rates[-1])
+    rates, schedule = [], attempt.learning_rate_at
+    monkeypatch.setattr(attempt, "learning_rate_at", lambda *args: rates.append(schedule(*args)) or rates[-1])
     recipe = replace(RECIPE, epochs=10)
     trained(body, bench, recipe)
     planned, rates[:] = list(rates), []
     clock = UnevenClock(0)
-    real = loop.Steps.step
+    real = Steps.step
 
     def slower(self, *args):
         clock.now += 2.0 if len(rates) > 30 else 0.2
         return real(self, *args)
 
-    monkeypatch.setattr(loop.Steps, "step", slower)
+    monkeypatch.setattr(Steps, "step", slower)
     bench.fit_minutes = 0.9
     done = trained(body, bench, recipe, clock=clock)
     assert rates[:30] == planned[:30]
@@ -296,13 +297,13 @@ from pathlib import Path
 from rungs.training.test_loop import *
 folder, after = Path(sys.argv[1]), int(sys.argv[2])
 checkpoint.SECONDS = 0.0
-real, calls = loop.Steps.step, []
+real, calls = Steps.step, []
 def step(self, *args):
     if len(calls) == after:
         os.kill(os.getpid(), signal.SIGKILL)
     calls.append(1)
     return real(self, *args)
-loop.Steps.step = step
+Steps.step = step
 bench = Workbench(seed=3, threads=1, cache=folder, offline=True, scratch=folder / "scratch", fit_minutes=5.0)
 texts, labels = sentences(45, seed=2)
 trained(read_bert(folder / "model"), bench, watch=Watch(texts, labels))
@@ -313,7 +314,7 @@ def test_a_killed_training_goes_on_to_the_same_result(body, bench, tmp_path):
     texts, labels = sentences(45, seed=2)
     whole = trained(body, bench, watch=Watch(texts, labels))
     path = os.pathsep.join([*sys.path, str(Path(__file__).parents[2])])
-    after = str(13 + loop.TIMED_STEPS)
+    after = str(13 + job.TIMED_STEPS)
     run = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), after], env={**os.environ, "PYTHONPATH": path}, check=False
     )
@@ -337,3 +338,15 @@ def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path):
     assert kept.read().facts == {"done": 2}
     path.write_bytes(path.read_bytes()[:20])
     assert kept.read() is None
+
+
+def test_a_checkpoint_of_another_form_is_no_checkpoint(tmp_path, monkeypatch):
+    import safetensors.torch
+
+    kept = checkpoint.Checkpoint(tmp_path / "training.safetensors")
+    monkeypatch.setattr(checkpoint, "_FORM", "1")
+    kept.write(checkpoint.State({"x": torch.ones(3)}, {"done": 2}))
+    monkeypatch.undo()
+    assert kept.read() is None
+    safetensors.torch.save_file({"x": torch.ones(3)}, kept.path, {"facts": '{"done": 2}'})
+    assert kept.read() is None, "forms had no names at first"

@@ -131,6 +131,14 @@ def test_what_is_looked_at_is_the_metric(metric):
     assert kept == {"accuracy": 2, metric: 1}
 
 
+def test_a_class_that_is_never_answered_has_misses_only():
+    labels = np.array([0, 1, 2, 2])
+    looks = Looks()
+    looks.look(np.full((4, 2), 0.5), labels, 1, 1.0)
+    assert looks.seen[0]["accuracy"] == 0.25
+    assert looks.seen[0]["log_loss"] == pytest.approx((2 * np.log(2) + 2 * np.log(1e12)) / 4)
+
+
 def test_looks_survive_a_checkpoint():
     looks = looked(0.8, 0.9, 0.85)
     again = Looks.from_json(json.loads(json.dumps(looks.to_json())), 400)

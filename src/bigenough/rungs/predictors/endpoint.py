@@ -122,11 +122,13 @@ class EndpointPredictor:
         return softmax(np.log(stacked), self.temperature)
 
     def tally(self, texts: Sequence[str]) -> dict[str, Any]:
-        """How these rows were answered, as JSON values: failures by kind, and how labels were read.
+        """How these rows were answered, as JSON values: failures by kind, how labels were read, when and by whom.
 
-        Rows that were asked before are looked up, not asked.
+        Nobody is asked: ``rows`` counts those whose reply is kept.
         """
-        answers = self.answers(texts)
+        with self._asker() as asker:
+            kept = self._kept(asker.store, texts)
+        answers = [kept[text] for text in texts if text in kept]
         failures = Counter(answer.parsed.failure for answer in answers if answer.parsed.failure)
         return {
             "rows": len(answers),
@@ -138,6 +140,7 @@ class EndpointPredictor:
             "texts_cut": sum(answer.characters_left_out > 0 for answer in answers),
             "tokens_in": sum(answer.reply.tokens_in or 0 for answer in answers),
             "tokens_out": sum(answer.reply.tokens_out or 0 for answer in answers),
+            "replies": provenance_of([answer.reply for answer in kept.values()]),
         }
 
     def observed(
@@ -158,7 +161,9 @@ class EndpointPredictor:
             country: three-letter ISO code of the grid, for the emissions.
         """
         with self._asker((self.terms or current_terms()).for_search()) as asker:
-            replies = self._kept(asker.store, texts)
+            replies = sorted(
+                (each.reply for each in self._kept(asker.store, texts).values()), key=lambda reply: reply.at
+            )
             figures = observed_performance(
                 replies, url=self.url, model=self.model, tariff=asker.tariff,
                 concurrency=asker.terms.concurrency, country=country,
@@ -236,25 +241,30 @@ class EndpointPredictor:
             replies = asker.ask([self._request(each, way) for each in sent])
             for text, each, reply in zip(left, sent, replies, strict=True):
                 if reply.finish != OVERFLOW:
-                    less = len(shown[text]) - len(each.shots), len(text) - len(each.text)
-                    answers[text] = Answer(reply, self._parsed(reply), *less)
+                    answers[text] = self._answer(reply, each, text, shown[text])
             level += 1
         return [answers[text] for text in texts]
 
-    def _kept(self, store: ReplyStore, texts: Sequence[str]) -> list[Reply]:
-        """The replies about these rows that there are, in the order in which they came."""
+    def _kept(self, store: ReplyStore, texts: Sequence[str]) -> dict[str, Answer]:
+        """The answers to these texts that there are."""
         left = list(dict.fromkeys(texts))
         shown = dict(zip(left, self.shots.for_rows(left, self.n_shots, self.choice), strict=True))
-        replies: list[Reply] = []
+        answers: dict[str, Answer] = {}
         level = 0
         while left:
-            keys = {text: self._request(_reduced(text, shown[text], level), _Way()) for text in left}
-            found = store.get(list(keys.values()))
-            came = {text: found[request.key] for text, request in keys.items() if request.key in found}
-            replies += [reply for reply in came.values() if reply.finish != OVERFLOW]
+            sent = {text: _reduced(text, shown[text], level) for text in left}
+            requests = {text: self._request(each, _Way()) for text, each in sent.items()}
+            found = store.get(list(requests.values()))
+            came = {text: found[request.key] for text, request in requests.items() if request.key in found}
+            for text, reply in came.items():
+                if reply.finish != OVERFLOW:
+                    answers[text] = self._answer(reply, sent[text], text, shown[text])
             left = [text for text, reply in came.items() if reply.finish == OVERFLOW]
             level += 1
-        return sorted(replies, key=lambda reply: reply.at)
+        return answers
+
+    def _answer(self, reply: Reply, sent: _Sent, text: str, shown: list[tuple[str, int]]) -> Answer:
+        return Answer(reply, self._parsed(reply), len(shown) - len(sent.shots), len(text) - len(sent.text))
 
     def _request(self, sent: _Sent, way: _Way) -> Request:
         shots = sent.shots[::-1] if way.turned else sent.shots

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ SECONDS = 60.0
 """How much work a kill may cost."""
 SHARE = 0.02
 """How much of the time may go into writing checkpoints."""
+_FORM = "2"
+"""Of the files; one of another form is no checkpoint."""
 
 
 class State(NamedTuple):
@@ -45,6 +47,11 @@ class Checkpoint:
     clock: Callable[[], float] = time.monotonic
     _due: float = field(init=False)
 
+    @classmethod
+    def of(cls, scratch: Path | None, key: Callable[[], str]) -> Self:
+        """That of the training with this key, which is asked for only where there is a folder to keep it in."""
+        return cls(None if scratch is None else scratch / f"training-{key()}.safetensors")
+
     def __post_init__(self) -> None:
         self._due = self.clock() + SECONDS
 
@@ -61,7 +68,7 @@ class Checkpoint:
             return
         began = self.clock()
         tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
-        write_bytes(self.path, save(tensors, {"facts": json.dumps(state.facts)}))
+        write_bytes(self.path, save(tensors, {"form": _FORM, "facts": json.dumps(state.facts)}))
         took = self.clock() - began
         self._due = self.clock() + max(SECONDS, took / SHARE) if SECONDS else self.clock()
 
@@ -73,8 +80,11 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, framework="pt") as file:
+                told = file.metadata()
+                if told["form"] != _FORM:
+                    return None
                 tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-                return State(tensors, json.loads(file.metadata()["facts"]))
+                return State(tensors, json.loads(told["facts"]))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             return None
 

@@ -227,7 +227,7 @@ def built_decoder(
     return DecoderNetwork(body, rows, prefix, frozen).to(machine.device)
 
 
-def decoder_optimiser(network: DecoderNetwork, recipe: DecoderRecipe) -> torch.optim.AdamW:
+def decoder_optimiser(network: Network, recipe: DecoderRecipe) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) on the updates; ``highest`` is the learning rate at the top of the schedule."""
     group = {
         "params": list(network.learned().values()), "lr": recipe.learning_rate, "highest": recipe.learning_rate,
@@ -236,7 +236,7 @@ def decoder_optimiser(network: DecoderNetwork, recipe: DecoderRecipe) -> torch.o
     return torch.optim.AdamW([group], fused=True)
 
 
-def folded_updates(network: DecoderNetwork, source: GgufModel) -> dict[str, NDArray[np.float32]]:
+def folded_updates(network: Network, source: GgufModel) -> dict[str, NDArray[np.float32]]:
     """The matrices that learned, with their updates added in 32 bits, by their names in transformers."""
     changed: Mapping[str, Any] = {
         f"model.{name}.weight": module.get_delta_weight("default")

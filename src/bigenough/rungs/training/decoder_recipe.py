@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import BadOption
+from bigenough.rungs.training.choices import Bound, Choices
 
 __all__ = ["DecoderRecipe", "DecoderTrained", "Targets"]
 
@@ -18,7 +18,7 @@ Targets = Literal["all", "attention"]
 
 
 @dataclass(frozen=True)
-class DecoderRecipe:
+class DecoderRecipe(Choices):
     """All choices of one training, JSON values only.
 
     Attributes:
@@ -35,7 +35,17 @@ class DecoderRecipe:
             used again.
         max_length: tokens a row is cut to, its share of the prompt included.
         seed_offset: added to the study's seed, to try another order of rows.
+
+    >>> DecoderRecipe.of({"epochs": 2.0}).epochs
+    2.0
     """
+
+    taught = "The language model"
+    bounds: ClassVar[Mapping[str, Bound]] = {
+        "targets": (lambda value: value in ("all", "attention"), "'all' or 'attention'"),
+        "frozen": (lambda value: 0 <= value < 1, "from 0 to 1"),
+        "max_length": (lambda value: value >= 16, "at least 16 tokens"),
+    }
 
     epochs: float = 4.0
     learning_rate: float = 1e-3
@@ -50,25 +60,6 @@ class DecoderRecipe:
     max_length: int = 256
     seed_offset: int = 0
 
-    def __post_init__(self) -> None:
-        wrong = [name for name, (fits, _) in _BOUNDS.items() if not fits(getattr(self, name))]
-        if wrong:
-            told = "; ".join(f"{name} must be {_BOUNDS[name][1]}, got {getattr(self, name)!r}" for name in wrong)
-            raise BadOption(f"The language model cannot be trained so: {told}.")
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The recipe that these settings name. Raises ``BadOption`` for a name or a value that makes no sense.
-
-        >>> DecoderRecipe.of({"epochs": 2.0}).epochs
-        2.0
-        """
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise BadOption(f"Training has no settings {unknown}. Expected some of {known}.")
-        return cls(**settings)
-
     def frozen_layers(self, layers: int) -> int:
         """How many of so many layers stay as they are.
 
@@ -76,25 +67,6 @@ class DecoderRecipe:
         15
         """
         return min(int(self.frozen * layers), layers - 1)
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it, by name."""
-        return dict(vars(self))
-
-
-_BOUNDS: Mapping[str, tuple[Any, str]] = {
-    "epochs": (lambda value: 0 < value < 10_000, "above 0"),
-    "learning_rate": (lambda value: value > 0, "above 0"),
-    "batch": (lambda value: value >= 1, "at least 1"),
-    "warm_up": (lambda value: 0 <= value < 1, "from 0 to 1"),
-    "weight_decay": (lambda value: value >= 0, "at least 0"),
-    "label_smoothing": (lambda value: 0 <= value < 1, "from 0 to 1"),
-    "lora_rank": (lambda value: value >= 1, "at least 1"),
-    "targets": (lambda value: value in ("all", "attention"), "'all' or 'attention'"),
-    "frozen": (lambda value: 0 <= value < 1, "from 0 to 1"),
-    "max_length": (lambda value: value >= 16, "at least 16 tokens"),
-    "seed_offset": (lambda value: value >= 0, "at least 0"),
-}
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import BadOption
 from bigenough.models.bert import BertModel
+from bigenough.rungs.training.choices import Bound, Choices
 
 __all__ = ["Method", "Recipe", "Trained", "Watch", "one_hot"]
 
@@ -19,7 +19,7 @@ Method = Literal["full", "lora"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Choices):
     """All choices of one training, JSON values only.
 
     Attributes:
@@ -38,7 +38,20 @@ class Recipe:
         frozen_layers: so many layers from the bottom, and the embeddings below them, stay as they are.
         max_length: tokens a text is cut to; None is what the encoder takes.
         seed_offset: added to the study's seed, to try another order of rows.
+
+    >>> Recipe.of({"epochs": 2.0}).epochs
+    2.0
     """
+
+    taught = "The encoder"
+    bounds: ClassVar[Mapping[str, Bound]] = {
+        "head_multiple": (lambda value: value > 0, "above 0"),
+        "layer_decay": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
+        "dropout": (lambda value: 0 <= value < 1, "from 0 to 1"),
+        "method": (lambda value: value in ("full", "lora"), "'full' or 'lora'"),
+        "frozen_layers": (lambda value: value >= 0, "at least 0"),
+        "max_length": (lambda value: value is None or value >= 3, "at least 3 tokens, or null"),
+    }
 
     epochs: float = 3.0
     learning_rate: float = 1e-4
@@ -55,47 +68,6 @@ class Recipe:
     frozen_layers: int = 0
     max_length: int | None = None
     seed_offset: int = 0
-
-    def __post_init__(self) -> None:
-        wrong = [name for name, (fits, _) in _BOUNDS.items() if not fits(getattr(self, name))]
-        if wrong:
-            told = "; ".join(f"{name} must be {_BOUNDS[name][1]}, got {getattr(self, name)!r}" for name in wrong)
-            raise BadOption(f"The encoder cannot be trained so: {told}.")
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The recipe that these settings name. Raises ``BadOption`` for a name or a value that makes no sense.
-
-        >>> Recipe.of({"epochs": 2.0}).epochs
-        2.0
-        """
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise BadOption(f"Training has no settings {unknown}. Expected some of {known}.")
-        return cls(**settings)
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it, by name."""
-        return dict(vars(self))
-
-
-_BOUNDS: Mapping[str, tuple[Any, str]] = {
-    "epochs": (lambda value: 0 < value < 10_000, "above 0"),
-    "learning_rate": (lambda value: value > 0, "above 0"),
-    "head_multiple": (lambda value: value > 0, "above 0"),
-    "batch": (lambda value: value >= 1, "at least 1"),
-    "warm_up": (lambda value: 0 <= value < 1, "from 0 to 1"),
-    "weight_decay": (lambda value: value >= 0, "at least 0"),
-    "label_smoothing": (lambda value: 0 <= value < 1, "from 0 to 1"),
-    "layer_decay": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
-    "dropout": (lambda value: 0 <= value < 1, "from 0 to 1"),
-    "method": (lambda value: value in ("full", "lora"), "'full' or 'lora'"),
-    "lora_rank": (lambda value: value >= 1, "at least 1"),
-    "frozen_layers": (lambda value: value >= 0, "at least 0"),
-    "max_length": (lambda value: value is None or value >= 3, "at least 3 tokens, or null"),
-    "seed_offset": (lambda value: value >= 0, "at least 0"),
-}
 
 
 @dataclass(frozen=True, eq=False)

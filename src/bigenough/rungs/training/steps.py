@@ -56,6 +56,8 @@ class Steps:
 
     Attributes:
         part: rows that go through the network together; halved whenever memory runs out.
+        part_tokens: tokens that go through together at most, padding and all, if more than one row does; None sets no
+            such limit.
         notes: sentences on what had to be changed.
     """
 
@@ -68,9 +70,11 @@ class Steps:
         team: Team,
         part: int,
         say: Callable[[str], None],
+        part_tokens: int | None = None,
     ) -> None:
         self.network, self.optimiser, self.lesson = network, optimiser, lesson
-        self.machine, self.team, self.part, self.say = machine, team, part, say
+        self.machine, self.team, self.say = machine, team, say
+        self.part, self.part_tokens = part, part_tokens
         self.notes: list[str] = []
         self._learned = list(network.learned().values())
         # fp16 has too short a range for gradients; where it is not used, the scaler does nothing.
@@ -96,15 +100,16 @@ class Steps:
 
     def _gradients(self, batch: NDArray[np.int64], seed: int) -> float:
         """Put the gradients of the batch's mean loss in place; that loss."""
+        mine = batch[self.team.rank :: self.team.size]
         while True:
-            short = False
+            short, together = False, self._together(mine)
             try:
                 # The same random numbers whatever came before: after a kill, or when memory ran out half-way.
                 torch.manual_seed(seed + self.team.rank)
                 self.network.train()
                 self.optimiser.zero_grad(set_to_none=True)
                 total = torch.zeros((), device=self.machine.device)
-                for part in self._parts(batch[self.team.rank :: self.team.size]):
+                for part in (mine[start : start + together] for start in range(0, len(mine), together)):
                     loss = self._loss(part) / len(batch)
                     torch.autograd.backward(self._scaler.scale(loss))
                     total += loss.detach()
@@ -115,16 +120,19 @@ class Steps:
             if not short:
                 break
             # Not while the error is being handled: it still holds on to what it ran out of memory with.
-            self._halve()
+            self._halve(together)
         if self.team.size > 1:
             for parameter in self._learned:
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             self.team.add_up([total, *(p.grad for p in self._learned if p.grad is not None)])
         return float(total)
 
-    def _parts(self, batch: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        for start in range(0, len(batch), self.part):
-            yield batch[start : start + self.part]
+    def _together(self, places: NDArray[np.int64]) -> int:
+        """How many of these rows go through the network together."""
+        if self.part_tokens is None:
+            return self.part
+        longest = int(self.lesson.rows.lengths[places].max(initial=1))
+        return min(self.part, max(1, self.part_tokens // longest))
 
     def _loss(self, places: NDArray[np.int64]) -> torch.Tensor:
         """The weighted sum of the rows' cross-entropies."""
@@ -136,15 +144,15 @@ class Steps:
         said = functional.log_softmax(scores.float(), dim=1)
         return -((targets * said).sum(dim=1) * weights).sum()
 
-    def _halve(self) -> None:
+    def _halve(self, together: int) -> None:
         self.optimiser.zero_grad(set_to_none=True)
         self.machine.release()
-        if self.part == 1:
+        if together == 1:
             raise RungFailed(
                 "There is not enough memory to train this encoder on a single row. Name a smaller encoder, or shorter "
                 "texts (max_length)."
             )
-        self.part = (self.part + 1) // 2
+        self.part = (together + 1) // 2
         note = f"memory ran out: going on with {self.part} rows at a time, summed up to the same batch"
         self.notes.append(note)
         self.say(note)

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ladder of one study: rungs become candidates, smaller ones are made of the best, and each is measured.
+
+Whatever one rung fails at, the others go on. All of it is found again on disk, under keys of what it was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bigenough import evidence
+from bigenough.errors import OutOfDisk, RungFailed
+from bigenough.job import Job
+from bigenough.measure.energy import EnergyMeter
+from bigenough.options import Options
+from bigenough.progress import Progress
+from bigenough.rungs.candidate import Budget, Candidate, Found, candidate_key, make_candidate
+from bigenough.rungs.fit_memory import FitMemory
+from bigenough.rungs.halving import SHARES, tournament
+from bigenough.rungs.protocol import Rung, Workbench, is_remote
+from bigenough.shrinking import parent_of, steps
+from bigenough.storage import content_hash
+from bigenough.study_folder import StudyFolder
+from bigenough.verdict import LeftOut
+from bigenough.verdict.nomination import Contender, nominate
+
+__all__ = ["SEARCHING", "SHRINKING", "Ladder"]
+
+SEARCHING = "search over all rungs"
+"""The name of the step in which a budget for all rungs is spent."""
+SHRINKING = "smaller models"
+"""The name of the step in which candidates are shrunk."""
+KEY = "[0-9a-f]" * 12
+"""A candidate's key in its folder's name; "frozen-*" would find "frozen-int8" too."""
+SHRINKING_SHARE = {"none": 0.0, "fast": 0.1, "all": 0.35}
+"""How much of a budget for all rungs is kept for making smaller models: healing and teaching train again."""
+REMOTE_TRIALS = 4
+"""Prompts that are tried at most of a model that runs elsewhere."""
+LEAST_FLIPS = 0.005
+"""With a margin of zero, shrinking may still change this share of the labels: the verdict looks at what they cost."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One study's rungs on their way to candidates; all it knows is on disk, so a kill costs no finished fit."""
+
+    folder: StudyFolder
+    job: Job
+    options: Options
+    bench: Workbench
+    meter: EnergyMeter
+    progress: Progress
+
+    def fit_all(self, rungs: Sequence[Rung]) -> tuple[dict[str, Candidate], list[LeftOut]]:
+        """The candidates of all rungs by name, and who is left out.
+
+        Raises ``RungFailed`` when no rung could be fitted.
+        """
+        candidates: dict[str, Candidate] = {}
+        failures: list[LeftOut] = []
+        searched: dict[str, Found] = {}
+        if self.options.budget_minutes is not None:
+            rungs, searched, failures = self._search_all(rungs, self.options.budget_minutes)
+        for rung, made in self.fitted(rungs, searched):
+            if isinstance(made, LeftOut):
+                failures.append(made)
+            else:
+                candidates[rung.name] = made
+        if not candidates:
+            reasons = " ".join(f"{each.candidate} {each.reason}." for each in failures)
+            raise RungFailed(f"No rung could be fitted: {reasons}")
+        return candidates, failures
+
+    def shrink(
+        self, candidates: Mapping[str, Candidate], rungs: Sequence[Rung]
+    ) -> tuple[dict[str, Candidate], list[LeftOut]]:
+        """Make smaller models of the candidates that stand a chance: the best on select, and whoever it would face.
+
+        Returns:
+            The smaller ones by name, and those that were refused.
+        """
+        here = [self.contender(each) for each in candidates.values() if not each.remote]
+        if self.options.shrink == "none" or not here:
+            return {}, []
+        self.progress.start(SHRINKING)
+        field = nominate(here, against="best", order_by=self.options.order_by)
+        chosen = [name for name in (field.reference, *field.nominees) if name and candidates[name].record["place"] > 0]
+        makers = {rung.name: rung for rung in rungs}
+        made: dict[str, Candidate] = {}
+        refused: list[LeftOut] = []
+        plan = list(steps(
+            candidates, chosen, rungs, allowed_flips=max(self.options.margin_fraction, LEAST_FLIPS),
+            all_=self.options.shrink == "all", teacher=self.options.teacher,
+        ))  # fmt: skip
+        budget = self._budget
+        if self.options.budget_minutes is not None:
+            budget = replace(budget, minutes=self.options.budget_minutes * self._shrinking_share / max(1, len(plan)))
+        for step in plan:
+            known = {**candidates, **made}
+            parent = next(name for name in step.parents if name in known)
+            rung = step.make(parent_of(known[parent], makers[parent], self.job, self.bench))
+            makers[rung.name] = rung
+            for _, product in self.fitted([rung], step=False, budget=budget):
+                if isinstance(product, LeftOut):
+                    refused.append(product)
+                else:
+                    made[rung.name] = product
+        return made, refused
+
+    def fitted(
+        self,
+        rungs: Sequence[Rung],
+        searched: Mapping[str, Found] | None = None,
+        *,
+        step: bool = True,
+        budget: Budget | None = None,
+    ) -> Iterator[tuple[Rung, Candidate | LeftOut]]:
+        """Each rung fitted and measured when it is asked for; a failure costs that rung only.
+
+        Args:
+            rungs: which, in this order.
+            searched: what a search over all rungs found, by rung; the others search for themselves.
+            step: whether each rung is a step of the progress.
+            budget: another than the options'.
+
+        Raises:
+            OutOfDisk: what is finished is kept.
+        """
+        for rung in rungs:
+            if step:
+                self.progress.start(rung.name)
+            made: Candidate | LeftOut
+            try:
+                unsuited = self._unsuited(rung)
+                found = (searched or {}).get(rung.name)
+                made = LeftOut(rung.name, unsuited) if unsuited else self._fit_one(rung, found, budget)
+            except OutOfDisk:
+                raise
+            except Exception as error:  # a plugin or a library may raise anything
+                reason = f"could not be fitted ({type(error).__name__}: {error})"
+                self.progress.note(f"{rung.name} {reason} and is left out.")
+                made = LeftOut(rung.name, reason)
+            yield rung, made
+
+    def contender(self, candidate: Candidate) -> Contender:
+        """What a nomination looks at: its cost to serve, its score on select, the limits that it misses."""
+        cost = candidate.serving_bytes
+        if self.options.order_by == "latency" and not candidate.remote:
+            cost = float(self.performance(candidate)["latency_p50_ms"]["value"])
+        score = candidate.record["select"][self.options.metric]
+        return Contender(candidate.name, cost, score, self.missed(candidate))
+
+    def performance(self, candidate: Candidate) -> dict[str, Any]:
+        """What was measured of it; measured anew in another setting, as long as nothing was settled by it."""
+        texts = self.job.select.texts
+        return evidence.measure(candidate, texts, threads=self.bench.threads, meter=self.meter)
+
+    def missed(self, candidate: Candidate) -> tuple[str, ...]:
+        """The limits that it misses, each in words."""
+        return evidence.missed_limits(self.performance(candidate), self.options.limits)
+
+    def _search_all(self, rungs: Sequence[Rung], minutes: float) -> tuple[list[Rung], dict[str, Found], list[LeftOut]]:
+        """One search over all rungs within the study's budget; what each ended with, and who is left out."""
+        self.progress.start(SEARCHING)
+        left_out = [LeftOut(rung.name, reason) for rung in rungs if (reason := self._unable(rung))]
+        unable = {each.candidate for each in left_out}
+        able = [rung for rung in rungs if rung.name not in unable and not is_remote(rung)]
+        with self.meter.metered() as reading:
+            held = tournament(
+                able, self.job.fit, self.job.select, len(self.job.task.classes), self.job.task.metric,
+                minutes=minutes * (1 - self._shrinking_share), trials=self.options.trials, bench=self.bench,
+                memory_of=self._memory,
+            )  # fmt: skip
+        self.folder.write("search.json", held.record)
+        whole = sum(result.seconds for result in held.results.values()) or 1.0
+        found = {
+            name: Found(result, SHARES, held.fit_minutes.get(name), _share(reading.to_json(), result.seconds / whole))
+            for name, result in held.results.items()
+        }
+        left_out += [LeftOut(name, reason) for name, reason in held.left_out.items()]
+        # Every part of fit would be paid for at an endpoint: what runs elsewhere has a search of its own.
+        elsewhere = [rung for rung in rungs if rung.name not in unable and is_remote(rung)]
+        return [*(rung for rung in able if rung.name in found), *elsewhere], found, left_out
+
+    def _unable(self, rung: Rung) -> str | None:
+        """Why a rung cannot take part in a common search: it is nothing for these data, or its weights are missing."""
+        try:
+            unsuited = self._unsuited(rung)
+            self._memory(rung)
+        except OutOfDisk:
+            raise
+        except Exception as error:  # a plugin or a library may raise anything
+            return f"could not be fitted ({type(error).__name__}: {error})"
+        return unsuited
+
+    def _unsuited(self, rung: Rung) -> str | None:
+        asked: Callable[..., str | None] | None = getattr(rung, "unsuited", None)
+        return None if asked is None else asked(self.job.fit, len(self.job.task.classes))
+
+    def _fit_one(self, rung: Rung, searched: Found | None = None, budget: Budget | None = None) -> Candidate:
+        opened = sorted(self.folder.candidates.glob(f"{rung.name}-{KEY}/certify.npz"))
+        if opened:  # it has met certify: another version of its recipe must not get a second look
+            return Candidate(opened[0].parent)
+        candidate = make_candidate(
+            rung, self.folder.candidates / f"{rung.name}-{self._key(rung)}",
+            fit=self.job.fit, select=self.job.select, task=self.job.task, budget=self._bounded(rung, budget),
+            bench=self.bench, meter=self.meter.metered, memory=self._memory(rung), searched=searched,
+        )  # fmt: skip
+        self.progress.say("measuring speed and memory in a fresh process")
+        self.performance(candidate)
+        return candidate
+
+    def _bounded(self, rung: Rung, budget: Budget | None) -> Budget:
+        """Each prompt that is tried is paid for on every select row, so few are; its money has a bound of its own."""
+        budget = budget or self._budget
+        return replace(budget, trials=min(budget.trials, REMOTE_TRIALS)) if is_remote(rung) else budget
+
+    @property
+    def _shrinking_share(self) -> float:
+        return SHRINKING_SHARE[self.options.shrink]
+
+    @property
+    def _budget(self) -> Budget:
+        return Budget(self.options.trials, self.options.budget_minutes or self.options.minutes)
+
+    def _key(self, rung: Rung) -> str:
+        """By what a rung's fits and its candidate are found again."""
+        told = [list(self.bench.unlabelled), dict(self.bench.descriptions), self.options.budget_minutes]
+        data = content_hash(self.job.key, told) if any(told) else self.job.key
+        return candidate_key(rung, data, self.job.task, self._budget, rung.weights(self.bench), self.options.seed)
+
+    def _memory(self, rung: Rung) -> FitMemory:
+        return FitMemory(self.folder.path / "fits" / self._key(rung))
+
+
+def _share(energy: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """A part of some energy, as JSON values."""
+    return {
+        name: {
+            part: value * share if part in ("value", "low", "high") and value is not None else value
+            for part, value in quantity.items()
+        }
+        for name, quantity in energy.items()
+    }

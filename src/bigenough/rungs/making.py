@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The making of a candidate, as far as it takes time: searched, calibrated, put on a learning curve, refitted.
+
+The order matters and is the first rule of a verdict. Settings are chosen by fitting on fit and scoring on select; the
+temperature is fitted on those same select predictions; then the model is fitted once more on fit and select together.
+The certify split is not an argument of anything in this module.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bigenough.rungs.calibration import fit_temperature
+from bigenough.rungs.fit_memory import FitMemory
+from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
+from bigenough.rungs.search import CurvePoint, SearchResult, learning_curve, search
+from bigenough.rungs.trials import is_costly
+from bigenough.task import Examples, Task
+
+__all__ = ["Budget", "Found", "Made", "Making"]
+
+COSTLY_SHARE = 0.45
+"""How much of a costly rung's minutes one fit may take: one in the search, one more on fit and select."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much searching one rung gets."""
+
+    trials: int
+    minutes: float
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search over all rungs found for one of them.
+
+    Attributes:
+        result: settings, trials and what was said of select.
+        shares: the parts of fit that were fitted on the way, which the learning curve then takes.
+        fit_minutes: what a costly rung's fit was allowed.
+        energy: its share of the energy of the search, as JSON values.
+    """
+
+    result: SearchResult
+    shares: Sequence[float]
+    fit_minutes: float | None
+    energy: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What came of the making.
+
+    Attributes:
+        found: settings, trials and what was said of select by the model of fit alone.
+        temperature: what calibrates it, and the refit too.
+        curve: the scores on parts of fit.
+        curve_seconds: what the curve took.
+        refit: what is shipped, calibrated, with what the rung told of its fit.
+        fit_rows: how many rows it was fitted on.
+        fit_seconds: what that took.
+    """
+
+    found: SearchResult
+    temperature: float
+    curve: Sequence[CurvePoint]
+    curve_seconds: float
+    refit: Watched
+    fit_rows: int
+    fit_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Making:
+    """One rung on its way to a candidate.
+
+    Attributes:
+        rung: the recipe.
+        fit, select: the rows; no others are seen.
+        task: its classes and its metric.
+        budget: how much is searched.
+        bench: where it happens.
+        memory: where finished fits are kept and found.
+        searched: what a search over all rungs found for this one; None searches here.
+    """
+
+    rung: Rung
+    fit: Examples
+    select: Examples
+    task: Task
+    budget: Budget
+    bench: Workbench
+    memory: FitMemory
+    searched: Found | None = None
+
+    def allowed(self) -> Making:
+        """The same, with a costly rung told how long one fit may take and where it keeps its checkpoints."""
+        if not is_costly(self.rung):
+            return self
+        minutes = COSTLY_SHARE * self.budget.minutes if self.searched is None else self.searched.fit_minutes
+        return replace(self, bench=replace(self.bench, fit_minutes=minutes, scratch=self.memory.checkpoints))
+
+    def made(self) -> Made:
+        """Search, calibrate, draw the learning curve, refit."""
+        found = self._found()
+        temperature = fit_temperature(found.select_probability, self.select.labels)
+        self.bench.say("learning curve", None)
+        began = time.monotonic()
+        curve = self._curve(found)
+        curve_seconds = time.monotonic() - began
+        self.bench.say("fitting on fit and select", None)
+        began = time.monotonic()
+        rows = _joined(self.fit, self.select) if getattr(self.rung, "refits", True) else self.fit
+        refit = self._refit(rows, found.settings)
+        refit = refit._replace(predictor=refit.predictor.with_temperature(temperature))
+        return Made(found, temperature, curve, curve_seconds, refit, len(rows), time.monotonic() - began)
+
+    def _found(self) -> SearchResult:
+        """The settings, searched here unless a search over all rungs has found them."""
+        if self.searched is not None:
+            return self.searched.result
+        return search(
+            self.rung, self.fit, self.select, len(self.task.classes), self.task.metric,
+            trials=self.budget.trials, minutes=self.budget.minutes, bench=self.bench, memory=self.memory,
+        )  # fmt: skip
+
+    def _curve(self, found: SearchResult) -> Sequence[CurvePoint]:
+        return learning_curve(
+            self.rung, found.settings, self.fit, self.select, len(self.task.classes), self.task.metric,
+            bench=self.bench, full_score=found.score, memory=self.memory, **self._curve_choices(found),
+        )  # fmt: skip
+
+    def _curve_choices(self, found: SearchResult) -> dict[str, Any]:
+        """Which parts the curve takes, and what a costly rung's budget leaves for it once the refit is paid."""
+        shares = {} if self.searched is None else {"shares": self.searched.shares}
+        if not is_costly(self.rung):
+            return shares
+        full = max((trial.seconds for trial in found.trials if trial.score is not None), default=0.0)
+        left = 60 * self.budget.minutes - found.seconds - 1.2 * full if self.searched is None else 0.0
+        return {**shares, "seconds_left": left, "full_seconds": full}
+
+    def _refit(self, examples: Examples, settings: Settings) -> Watched:
+        """The fit of what is shipped, with whatever the rung tells of it."""
+        recorded: Callable[..., Watched] | None = getattr(self.rung, "fit_recorded", None)
+        if recorded is not None:
+            return recorded(examples, len(self.task.classes), settings, self.bench)
+        return Watched(self.rung.fit(examples, len(self.task.classes), settings, self.bench), settings, {})
+
+
+def _joined(fit: Examples, select: Examples) -> Examples:
+    groups = None
+    if fit.groups is not None and select.groups is not None:
+        groups = np.concatenate([fit.groups, select.groups])
+    return Examples(
+        [*fit.texts, *select.texts],
+        np.concatenate([fit.labels, select.labels]),
+        np.concatenate([fit.rows, select.rows]),
+        groups,
+    )
