@@ -54,6 +54,11 @@ MODELS = {
     "endpoint, zero-shot": Model(ENDPOINT, {"shots": 0}),
     "endpoint, few-shot": Model(ENDPOINT),
 }
+ALIKE = {
+    "mini, zero-shot": "mini, zero-shot, content-free",
+    "mini, few-shot": "mini, few-shot, corrected",
+}
+"""Two ways that read the same prompts and differ in the correction: made together, each text read once."""
 REFERENCES = ("mini, few-shot, corrected", "endpoint, few-shot")
 QUESTIONS = {
     "Few-shot against zero-shot": (
@@ -81,12 +86,13 @@ def run(bench: Bench, names: tuple[str, ...], done: Mapping[str, Any]) -> Iterat
                 try:
                     if MODELS[row].rung == ENDPOINT and server is None:
                         server = stack.enter_context(served(threads=bench.threads))
-                    made = _row(bench, split, row, server)
+                    found = _rows(bench, split, row, server)
                 except Failed as error:
-                    made = {"failed": str(error)}
-                print(f"{PART}: {name} | {row}: {made.get('failed', 'done')}", file=sys.stderr)
-                figures[row], stale = {"set": name, "model": row, **made}, True
-                yield {f"{name} | {row}": figures[row]}
+                    found = {row: {"failed": str(error)}}
+                for each, made in found.items():
+                    print(f"{PART}: {name} | {each}: {made.get('failed', 'done')}", file=sys.stderr)
+                    figures[each], stale = {"set": name, "model": each, **made}, True
+                    yield {f"{name} | {each}": figures[each]}
         if stale:
             yield {
                 f"{name} | verdicts": {"set": name, "verdicts": _verdicts(bench, name, figures)},
@@ -139,19 +145,27 @@ def power() -> PowerModel | None:
     return EnergyMeter().power
 
 
-def _row(bench: Bench, split: sets.Split, row: str, server: Server | None) -> dict[str, Any]:
-    model, job = MODELS[row], {**job_of(bench, split), "changes": dict(MODELS[row].changes)}
+def _rows(bench: Bench, split: sets.Split, row: str, server: Server | None) -> dict[str, dict[str, Any]]:
+    """The figures of a row, and of the one that is made together with it."""
+    model, job = MODELS[row], job_of(bench, split)
     folder = bench.cache / PART / split.name
     folder.mkdir(parents=True, exist_ok=True)
-    if server is None or model.rung != ENDPOINT:
-        said = bench.ask("ours.py", "asked", {**job, "rung": RECIPES[model.rung]})
+    if server is not None and model.rung == ENDPOINT:
+        asked = {"url": server.url, "model": server.model, "server": server.pid, "changes": dict(model.changes)}
+        said = {row: bench.ask("ours.py", "endpoint", {**job, **asked, "store": str(folder / "replies.sqlite")})}
+    elif row in ALIKE:
+        ways = {each: dict(MODELS[each].changes) for each in (row, ALIKE[row])}
+        said = bench.ask("ours.py", "asked_alike", {**job, "rung": RECIPES[model.rung], "ways": ways})["ways"]
     else:
-        asked = {"url": server.url, "model": server.model, "server": server.pid}
-        said = bench.ask("ours.py", "endpoint", {**job, **asked, "store": str(folder / "replies.sqlite")})
+        changes = dict(model.changes)
+        said = {row: bench.ask("ours.py", "asked", {**job, "rung": RECIPES[model.rung], "changes": changes})}
     gold = split.test["label"].to_list()
-    rows.keep(_path(bench, split.name, row), gold, said["predicted"])
-    told = {key: said[key] for key in ("tally", "structured") if key in said}
-    return {**figures_of(said, gold, power()), **told}
+    found = {}
+    for each, one in said.items():
+        rows.keep(_path(bench, split.name, each), gold, one["predicted"])
+        told = {key: one[key] for key in ("tally", "structured") if key in one}
+        found[each] = {**figures_of(one, gold, power()), "threads": bench.threads, **told}
+    return found
 
 
 def _verdicts(bench: Bench, name: str, figures: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -195,10 +209,12 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     """The results as Markdown."""
     made = [each for each in results.values() if "model" in each]
     shown = max((each["rows"] for each in made if "rows" in each), default=0)
+    threads = max((each["threads"] for each in made if "threads" in each), default=0)
     sources = {each["energy"]: None for each in made if each.get("energy")}
     lines = [
         f"Every model learns from the official train set at its rung's first settings and is asked about {shown} test "
-        "rows, one by one. Milliseconds are the median; through the endpoint they are those of the request. Energy is "
+        f"rows, one by one, on {threads} thread{'s' if threads > 1 else ''}. Milliseconds are the median; through the "
+        "endpoint they are those of the request. Two ways that differ only in the correction are read once. Energy is "
         "modelled from processor time, the server's included. *No label*: rows whose answer named none; such a row "
         "counts as right with a chance of one in as many as there are classes.",
         "",

@@ -13,6 +13,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,33 @@ def asked(job: dict[str, Any]) -> dict[str, Any]:
     """The same at its first settings with ``changes``, as loaded from its saved files, and each text by itself."""
     model, seconds, settings = _fitted(job, job["changes"])
     return {**_saved_and_asked(model, job), "train_seconds": seconds, "settings": settings}
+
+
+def asked_alike(job: dict[str, Any]) -> dict[str, Any]:
+    """Ways that differ only in what is made of the scores, by name: each text is read once for all of them.
+
+    The time of a row is that of its reading; a head takes microseconds.
+    """
+    fitted = {name: _fitted(job, changes) for name, changes in job["ways"].items()}
+    heads = {name: model.head for name, (model, _, _) in fitted.items()}
+    model = next(iter(fitted.values()))[0]
+    codes: dict[str, list[int]] = {name: [] for name in heads}
+
+    def read(loaded: Any, text: str) -> None:
+        scores = loaded.scores([text])
+        for name, head in heads.items():
+            codes[name].append(int(head.probabilities(scores).argmax()))
+
+    said = _saved_and_read(model, job, read)
+    return {
+        "ways": {
+            name: {
+                **said, "predicted": [job["classes"][code] for code in codes[name]],
+                "train_seconds": seconds, "settings": settings,
+            }
+            for name, (_, seconds, settings) in fitted.items()
+        }
+    }  # fmt: skip
 
 
 def endpoint(job: dict[str, Any]) -> dict[str, Any]:
@@ -136,22 +164,27 @@ def _examples(texts: list[str], labels: list[str], classes: list[str]) -> Exampl
 
 def _saved_and_asked(model: Predictor, job: dict[str, Any]) -> dict[str, Any]:
     """What the model says of each text by itself, loaded from its files: the fitted one remembers texts it has read."""
+    codes: list[int] = []
+    said = _saved_and_read(model, job, lambda loaded, text: codes.append(int(loaded.predict_proba([text]).argmax())))
+    return {"predicted": [job["classes"][code] for code in codes], **said}
+
+
+def _saved_and_read(model: Predictor, job: dict[str, Any], read: Callable[[Any, str], None]) -> dict[str, Any]:
+    """The model loaded from its files reads each test text in turn, and is timed."""
     from bigenough.rungs.predictors import load_predictor
 
     with TemporaryDirectory() as folder:
         model.save(Path(folder))
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-        loaded = load_predictor(Path(folder), threads=job["threads"])
+        loaded, times = load_predictor(Path(folder), threads=job["threads"]), []
         loaded.predict_proba(job["texts"][:1])  # the first call fills caches
-        codes, times = [], []
         cpu, began = _cpu_s(), time.perf_counter()
         for text in job["test"]:
             start = time.perf_counter()
-            codes.append(int(loaded.predict_proba([text]).argmax()))
+            read(loaded, text)
             times.append(1000 * (time.perf_counter() - start))
         used = {"cpu_s": _cpu_s() - cpu, "asked_s": time.perf_counter() - began, "timed_rows": len(times)}
-    predicted = [job["classes"][code] for code in codes]
-    return {"predicted": predicted, "ms": statistics.median(times), **used, "unnamed": 0, "size_bytes": size}
+    return {"ms": statistics.median(times), **used, "unnamed": 0, "size_bytes": size}
 
 
 def _cpu_s(*others: Any) -> float:
@@ -160,7 +193,8 @@ def _cpu_s(*others: Any) -> float:
 
 
 WORK = {
-    "study": study, "rung": rung, "asked": asked, "endpoint": endpoint, "tuned_mini": tuned_mini, "speed": speed,
+    "study": study, "rung": rung, "asked": asked, "asked_alike": asked_alike, "endpoint": endpoint,
+    "tuned_mini": tuned_mini, "speed": speed,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from bigenough.job import Job
 from bigenough.quantity import Quantity
+from bigenough.report.files import labelled_by
 from bigenough.rungs.candidate import Candidate
 from bigenough.specialist.artefact import Judgement, pack
 from bigenough.storage import write_text
@@ -79,9 +80,15 @@ def _judgement(
         languages=folder.read("audit.json")["languages"],
         weights=record["weights"],
         source=job.read.source,
+        labelled=_labelled(folder),
         limits_of_proof=[each["words"] for each in verdict["comparisons"] if each["decision"] != "passed"],
         threads=threads,
     )
+
+
+def _labelled(folder: StudyFolder) -> dict[str, int]:
+    found = labelled_by(folder.path.absolute())
+    return {} if found is None else {name: int(found[name]) for name in ("by_generalist", "by_people") if name in found}
 
 
 def pool_texts(table: Table, job: Job) -> Texts:

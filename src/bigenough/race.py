@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bigenough import early, evidence
 from bigenough.errors import RungFailed
 from bigenough.job import Job
-from bigenough.ladder import SEARCHING, SHRINKING, Ladder
+from bigenough.ladder import Ladder
 from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
 from bigenough.progress import Progress
@@ -29,7 +29,7 @@ from bigenough.study_folder import StudyFolder
 from bigenough.verdict import Bar, EarlyPlan, LeftOut, Nominee, Reference, Verdict, decide
 from bigenough.verdict.nomination import Nomination, nominate
 
-__all__ = ["SEARCHING", "SHRINKING", "Race"]
+__all__ = ["Race"]
 
 
 @dataclass(frozen=True)

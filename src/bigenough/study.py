@@ -21,11 +21,12 @@ from bigenough.chat.terms import Terms, in_force
 from bigenough.errors import BadOption, InputError
 from bigenough.generalist import Generalist
 from bigenough.job import Job, read_job
+from bigenough.ladder import SEARCHING, SHRINKING
 from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
 from bigenough.packaging import package, pool_texts, write_next_rows
 from bigenough.progress import Progress, Silence, Step
-from bigenough.race import SEARCHING, SHRINKING, Race
+from bigenough.race import Race
 from bigenough.rungs.candidate import Candidate
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.registry import find_rungs, usable

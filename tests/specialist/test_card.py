@@ -36,6 +36,12 @@ def test_pre_trained_weights_bring_their_name_and_licence(judgement):
     assert (odd.data.license, odd.data.license_name) == ("other", "Gemma Terms: of use")
 
 
+def test_labels_that_a_generalist_gave_are_named(judgement):
+    assert "generalist" not in card_of(judgement)
+    told = card_of(replace(judgement, labelled={"by_generalist": 1140, "by_people": 60}))
+    assert "Of these 1,140 have the label of a generalist, 60 that of people; every label of certify" in told
+
+
 @pytest.mark.parametrize(
     "section",
     ["Intended use", "How it was judged", "Where it is weak", "Training data", "Size, speed and energy", "Limitations"],

@@ -83,7 +83,7 @@ def fit_command(
         bool,
         typer.Option(
             "--stop-early",
-            help="Ask it about certify rows in batches, until the test decides.",
+            help="Ask it about certify rows in batches, until the test decides; accuracy, independent rows.",
             rich_help_panel=flags.GENERALIST,
         ),
     ] = False,

@@ -6,6 +6,7 @@
 ``order.json``        in which order rows are asked about and drawn for checking; written first
 ``check.csv``         the rows to check, and what people said of them
 ``labels.csv``        what the generalist said; lines are only ever added
+``replies.sqlite``    replies of an endpoint on this machine, paid with its time
 ``round-1.json``      which rows certify the first study, with the tables beside it; ``round-1/`` is that study
 ====================  ==================================================================================
 """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bigenough.errors import InputError
 from bigenough.storage import read_json
 
-__all__ = ["CandidateFiles", "Json", "Scored", "StudyFiles", "read_study"]
+__all__ = ["CandidateFiles", "Json", "Scored", "StudyFiles", "labelled_by", "read_study"]
 
 Json = Mapping[str, Any]
 """An object of a JSON file, as read."""
@@ -115,7 +115,7 @@ def read_study(folder: Path | str) -> StudyFiles:
         next_rows=_count_rows(folder / "label-next.csv"),
         folder=str(folder),
         groups=_certify_groups(folder / "examples.parquet"),
-        labelled=_labelled(folder.absolute()),
+        labelled=labelled_by(folder.absolute()),
     )
 
 
@@ -135,7 +135,7 @@ def _read_candidate(home: Path) -> CandidateFiles:
     )
 
 
-def _labelled(folder: Path) -> Json | None:
+def labelled_by(folder: Path) -> Json | None:
     """What `bigenough label` wrote beside the study of one of its rounds."""
     found = _read_if_there(folder.parent / f"{folder.name}.json")
     return found if isinstance(found, dict) and "by_generalist" in found else None

@@ -65,6 +65,8 @@ class Judgement:
         per_class, confusions: as in ``evidence.json``.
         machine, packages: where it was judged.
         splits: rows of fit, select and certify.
+        labelled: how many rows of fit and select a generalist labelled (by_generalist), and how many people did
+            (by_people); empty where all labels were the user's.
         text_column, label_column, source: of the user's table.
         languages: code and share.
         weights: name, source, licence and hash of pre-trained weights; empty for none.
@@ -95,6 +97,7 @@ class Judgement:
     languages: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
+    labelled: Mapping[str, int] = field(default_factory=dict)
     limits_of_proof: Sequence[str] = ()
     threads: int | None = None
 
@@ -133,6 +136,7 @@ class Judgement:
             "text_column": self.text_column,
             "label_column": self.label_column,
             "splits": dict(self.splits),
+            "labelled": dict(self.labelled),
             "languages": dict(self.languages),
             "weights": dict(self.weights),
             "machine": dict(self.machine),

@@ -187,8 +187,20 @@ def _data(about: About) -> str:
 
 Text column `{_inline(about["text_column"])}` and label column `{_inline(about["label_column"])}` of
 {_inline(about["source"]) or "the user's table"}. Rows, counted: {counted}. It was trained on fit and select together.
-The table itself is not part of this folder; a model may still hold words of it (a vocabulary does).
+{_labelled(about)}The table itself is not part of this folder; a model may still hold words of it (a vocabulary does).
 """
+
+
+def _labelled(about: About) -> str:
+    """Whose labels taught it, where a generalist labelled."""
+    found = about.get("labelled")
+    if not found:
+        return ""
+    people = f", {found['by_people']:,} that of people" if found.get("by_people") else ""
+    return (
+        f"Of these {found['by_generalist']:,} have the label of a generalist{people}; every label of certify is one "
+        "of people's.\n"
+    )
 
 
 def _costs(about: About) -> str:

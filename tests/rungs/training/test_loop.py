@@ -221,19 +221,6 @@ def test_a_budget_is_kept_and_said(body, bench):
     assert done.record["wanted"]["epochs"] == 9000
 
 
-def test_a_machine_that_gets_slower_is_noticed(body, bench, monkeypatch):
-    """The plan is made at a pace that does not last; the schedule still comes to its end."""
-    real = job.Job.token_seconds
-    monkeypatch.setattr(job.Job, "token_seconds", lambda self, recipe, lengths: real(self, recipe, lengths) / 20)
-    rates, schedule = [], attempt.learning_rate_at
-    monkeypatch.setattr(attempt, "learning_rate_at", lambda *args: rates.append(schedule(*args)) or rates[-1])
-    bench.fit_minutes = 0.05
-    done = trained(body, bench, replace(RECIPE, epochs=9000))
-    assert done.record["seconds"] < 60 * bench.fit_minutes + 1
-    assert any("the machine got slower: stopped after" in note for note in done.record["notes"])
-    assert rates[-1] < 0.1 * max(rates)
-
-
 def test_a_plenty_of_time_changes_nothing(body, bench):
     plain = trained(body, bench)
     bench.fit_minutes = 60.0
