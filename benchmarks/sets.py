@@ -21,7 +21,8 @@ OFFICIAL = ("banking77", "clinc150", "snips", "sms_spam", "sst2", "ag_news", "tw
 LANGUAGES = ("yor", "ibo", "pcm")
 NAMES = (*OFFICIAL, *(f"masakhanews-{language}" for language in LANGUAGES))
 
-CORE = ("--rungs", "majority,linear,static,frozen", "--shrink", "none")
+CORE_RUNGS = ("majority", "linear", "static", "frozen")
+CORE = ("--rungs", ",".join(CORE_RUNGS), "--shrink", "none")
 """The ladder of the core install, as it is: what tuning and shrinking add has tables of its own."""
 
 

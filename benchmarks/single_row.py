@@ -55,8 +55,9 @@ def run(data: Path, *, threads: int) -> dict[str, dict[str, float]]:
     texts = split.test["text"].to_list()[:CALLS]
     with tempfile.TemporaryDirectory() as scratch:
         study = bigenough.fit(
-            split.train, label="label", text="text", test=split.test, out=Path(scratch) / "study", trials=1
-        )
+            split.train, label="label", text="text", test=split.test, out=Path(scratch) / "study", trials=1,
+            rungs=sets.CORE_RUNGS, shrink="none",
+        )  # fmt: skip
         calls: dict[str, Callable[[str], object]] = {}
         for name, candidate in study.candidates.items():
             predictor = load_predictor(candidate.model, threads=threads)
