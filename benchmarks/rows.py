@@ -41,6 +41,7 @@ class Bench:
         rungs: those to measure in place of the table's own.
         pythons: by peer, the interpreter of an environment of its own.
         peers: those to measure in place of all.
+        trials: settings that a study tries at most; None for its own number.
     """
 
     data: Path
@@ -52,6 +53,7 @@ class Bench:
     rungs: tuple[str, ...] | None = None
     pythons: dict[str, str] = field(default_factory=dict)
     peers: tuple[str, ...] | None = None
+    trials: int | None = None
 
     def load(self, name: str) -> sets.Split:
         """The official split, or a sample of it with every class in train."""

@@ -63,6 +63,7 @@ def _ours(bench: Bench, split: sets.Split, rung: str) -> dict[str, Any]:
     split.train.write_csv(train)
     split.test.write_csv(test)
     options = {"rungs": [rung], "minutes": bench.minutes, "threads": bench.threads, "offline": True}
+    options |= {} if bench.trials is None else {"trials": bench.trials}
     out = folder / f"study-{rung}"
     asked = {"train": str(train), "test": str(test), "out": str(out), "options": options}
     said = bench.ask("ours.py", "study", asked)
