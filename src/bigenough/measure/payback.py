@@ -126,12 +126,13 @@ def _after(saved: Range, whole: Range, figure: str) -> Payback:
         spread = (None, None) if high == low else (low, high)
         requests = Quantity(middle, "requests", "modelled", _FORMULA, *spread)
     if high is not None and middle is not None:
-        spread_words = "" if high == low else f" [{low:,.0f}, {high:,.0f}]"
-        sentence = f"The specialist has paid back its {_told(whole)} after {middle:,.0f}{spread_words} requests."
+        spread_words = "" if _whole(high) == _whole(low) else f" [{_whole(low)}, {_whole(high)}]"
+        many = "request" if _whole(middle) == "1" and not spread_words else "requests"
+        sentence = f"The specialist has paid back its {_told(whole)} after {_whole(middle)}{spread_words} {many}."
     else:
         sentence = (
             f"The specialist may never pay back its {_told(whole)}: by these ranges 1,000 requests save "
-            f"{_told(saved)}. It takes at least {low or 0.0:,.0f} requests."
+            f"{_told(saved)}. It takes at least {_whole(low)} requests."
         )
     kind: Literal["after", "perhaps never"] = "after" if high is not None else "perhaps never"
     return Payback(kind, requests, _shown(saved, figure), _shown(whole, figure), sentence)
@@ -209,6 +210,11 @@ def _shown(figure: Range, written: str) -> Quantity:
 
 def _told(figure: Range) -> str:
     return str(figure.quantity())
+
+
+def _whole(requests: float | None) -> str:
+    """So many requests, the last one counted whole."""
+    return f"{math.ceil(requests or 0.0):,}"
 
 
 def _count(fixed: float, saved: float) -> float | None:

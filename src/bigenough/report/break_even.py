@@ -8,6 +8,7 @@ other takes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,7 @@ def _row(answer: Payback, show: Callable[[float], str]) -> list[Html]:
         return show(value) if value >= 0 else f"−{show(-value)}"
 
     money = [with_interval(figure.to_json(), signed) for figure in (answer.saved_per_1000, answer.fixed)]
-    return [*money, with_interval(answer.requests.to_json(), lambda n: f"{count(n)} requests")]
+    return [*money, with_interval(answer.requests.to_json(), lambda n: f"{count(math.ceil(n))} requests")]
 
 
 def _line_of(one: Contender, view: View) -> list[Contender]:

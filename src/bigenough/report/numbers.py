@@ -184,11 +184,13 @@ def quantity(data: Mapping[str, Any] | None, show: Show) -> Html:
 
 
 def with_interval(data: Mapping[str, Any] | None, show: Show = percent) -> Html:
-    """One figure, and its interval in smaller type."""
+    """One figure, and its interval in smaller type; none where its ends look like the figure."""
     figure = quantity(data, show)
     if data is None or data["value"] is None or data.get("low") is None or data.get("high") is None:
         return figure
     low, high = show(data["low"]), show(data["high"])
+    if low == high == show(data["value"]):
+        return figure
     return join([figure, " ", element("small", f"{low.removesuffix(' %')}–{high}", class_="interval")])
 
 
