@@ -22,7 +22,7 @@ from chat.servers import MODEL, Proxy, llama_url, proxy
 
 import bigenough
 from bigenough.cli.outcome import outcome_json, outcome_table
-from bigenough.errors import InputError
+from bigenough.errors import InputError, RungFailed
 from bigenough.specialist import load
 from bigenough.storage import read_json
 from bigenough.study import Study
@@ -73,6 +73,7 @@ class Stub:
     rule: Callable[[str], str] = lambda text: "card"
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
+    key_refused: bool = False
     url: str = ""
 
     def reply(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,8 +104,9 @@ def stub() -> Iterator[Stub]:
             with lock:
                 state.asked.append(body)
                 state.keys.add(self.headers["authorization"])
-            data = json.dumps(state.reply(body)).encode()
-            self.send_response(200)
+            refusal = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
+            data = json.dumps(refusal if state.key_refused else state.reply(body)).encode()
+            self.send_response(401 if state.key_refused else 200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
@@ -202,6 +204,24 @@ def test_a_study_against_a_stub_is_proved_packed_and_repeated_for_nothing(stub: 
     again = run(rows, test, stub.url, tmp_path / "two", margin=10.0)
     assert len(stub.asked) == asked
     assert again.verdict == study.verdict
+
+
+def test_where_the_reference_cannot_be_asked_the_others_are_kept_and_certify_stays_closed(stub: Stub, tmp_path: Path):
+    right = dict(told(120).rows()) | dict(told(64, seed=9).rows())
+    stub.rule, stub.key_refused = lambda text: right.get(text, "card"), True
+    rows, test, out = told(120), told(64, seed=9), tmp_path / "study"
+    with pytest.raises(RungFailed, match="certify was not opened: the same command goes on from here"):
+        run(rows, test, stub.url, out, margin=10.0)
+    assert not (out / "plan.json").exists()
+    assert not list(out.glob("candidates/*/certify.npz"))
+    (linear,) = out.glob("candidates/linear-*/candidate.json")
+    fitted = linear.read_bytes()
+
+    stub.key_refused = False
+    study = run(rows, test, stub.url, out, margin=10.0)
+    assert study.verdict.reference.name == "generalist"
+    assert study.candidates["linear"].folder == linear.parent
+    assert linear.read_bytes() == fitted
 
 
 @pytest.mark.parametrize(

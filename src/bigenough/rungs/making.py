@@ -2,7 +2,8 @@
 """The making of a candidate, as far as it takes time: searched, calibrated, put on a learning curve, refitted.
 
 The order matters and is the first rule of a verdict. Settings are chosen by fitting on fit and scoring on select; the
-temperature is fitted on those same select predictions; then the model is fitted once more on fit and select together.
+temperature is fitted on those same select predictions; then the model is fitted once more on fit and select together,
+unless its rung says that more rows would teach it nothing.
 The certify split is not an argument of anything in this module.
 """
 
@@ -114,12 +115,18 @@ class Making:
         began = time.monotonic()
         curve = self._curve(found)
         curve_seconds = time.monotonic() - began
-        self.bench.say("fitting on fit and select", None)
         began = time.monotonic()
-        rows = _joined(self.fit, self.select) if getattr(self.rung, "refits", True) else self.fit
+        rows, told = self._last_rows()
+        self.bench.say(f"fitting on {told}", None)
         refit = self._refit(rows, found.settings)
         refit = refit._replace(predictor=refit.predictor.with_temperature(temperature))
         return Made(found, temperature, curve, curve_seconds, refit, len(rows), time.monotonic() - began)
+
+    def _last_rows(self) -> tuple[Examples, str]:
+        """What the shipped model is fitted on, and its name."""
+        if getattr(self.rung, "refits", True):
+            return _joined(self.fit, self.select), "fit and select"
+        return self.fit, "fit"
 
     def _found(self) -> SearchResult:
         """The settings, searched here unless a search over all rungs has found them."""
