@@ -190,3 +190,24 @@ def test_its_module_is_imported_without_torch():
     code = f"import sys, bigenough.rungs.tuned_mini; print([n for n in {names} if n in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_smollm2_learns_diagnoses_that_it_did_not_know(tmp_path, fit_split, select_split):
+    """From the weights that the package ships, within four minutes, and served from its file."""
+    rung = TunedMiniRung()
+    bench = Workbench(seed=7, threads=2, cache=tmp_path, offline=True, class_names=CLASSES, fit_minutes=4.0)
+    before = rung.fit(fit_split.take(np.arange(4)), 4, {**rung.first_settings(fit_split, 4), "epochs": 0.01}, bench)
+    seen = rung.fit_watching(fit_split, 4, rung.first_settings(fit_split, 4), bench, select_split)
+    scores = [
+        (one.predict_proba(select_split.texts).argmax(axis=1) == select_split.labels).mean()
+        for one in (before, seen.predictor)
+    ]
+    assert scores[1] > max(0.8, scores[0] + 0.2)
+    assert seen.record["variants"][0]["flips"] <= 0.05
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    seen.predictor.save(folder)
+    again = predictors.load_predictor(folder, threads=1)
+    assert_same(again.predict_proba(select_split.texts[:20]), seen.predictor.predict_proba(select_split.texts[:20]))
+    assert seen.predictor.n_parameters > 134_000_000
