@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Mapping
@@ -31,11 +32,12 @@ def run(data: Path, *, threads: int, rows: int = ROWS, timed: int = TIMED, torch
     from bigenough.llama.labels import LabelScorer
     from bigenough.llama.talk import ROW, talk_of
     from bigenough.rungs.class_texts import readable_names
+    from bigenough.storage import user_cache
 
     split = sets.load(data, SET)
     labels = tuple(readable_names(sorted(split.train["label"].unique())))
     texts = split.test.sample(max(rows, timed), seed=0)["text"].to_list()
-    weights = resolve_gguf()
+    weights = resolve_gguf(cache=user_cache(os.environ))
     model = load_model(weights.path, threads=threads)
     talk = talk_of(model, Prompt(labels).messages(ROW))
     scorer = LabelScorer(talk, labels)

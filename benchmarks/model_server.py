@@ -64,9 +64,10 @@ def main(threads: int, port: int) -> None:
     import xllamacpp
 
     from bigenough.llama import resolve_gguf
+    from bigenough.storage import user_cache
 
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(resolve_gguf().path)
+    parameters.model.path = str(resolve_gguf(cache=user_cache(os.environ)).path)
     parameters.model_alias = {MODEL}
     parameters.hostnames, parameters.port = ["127.0.0.1"], port
     parameters.n_ctx, parameters.n_parallel, parameters.verbosity = CONTEXT, 1, 0

@@ -8,6 +8,7 @@
     │   ├── UnreadableTable            the file or frame cannot be read as a table
     │   ├── ColumnNotFound (KeyError)  a named column is missing, doubled or cannot be guessed
     │   ├── NotEnoughLabels            too few rows or classes to fit or to prove anything
+    │   ├── UnsupportedModel           weights of a kind that is not known here, or with parts missing
     │   └── BadOption                  an option has a value that makes no sense
     ├── MissingExtra (ImportError)     a rung needs a package that is not installed
     ├── WeightsNotFound                no folder, package, cache or hub has the named weights
@@ -35,6 +36,7 @@ __all__ = [
     "StudyMismatch",
     "TamperedArtefact",
     "UnreadableTable",
+    "UnsupportedModel",
     "WeightsNotFound",
 ]
 
@@ -60,6 +62,10 @@ class ColumnNotFound(InputError, KeyError):
 
 class NotEnoughLabels(InputError):
     """There are too few labelled rows, or too few classes, to fit or to prove anything."""
+
+
+class UnsupportedModel(InputError):
+    """A folder or file holds a model of a kind that is not known here, or one with parts missing."""
 
 
 class BadOption(InputError):

@@ -45,7 +45,7 @@ class Options:
         teacher: with shrink="all", who teaches the smaller rungs, by name; None is the best of those that run here.
         generalist: the large model behind an endpoint that is raced with the others; None races without.
         encoder: the pre-trained encoder that the embedding rungs stand on: a name or folder; None takes the default.
-        llm: the small language model that the mini rungs stand on, a name or a GGUF file; asks for these rungs.
+        llm: the small language model that the mini rungs stand on (name, GGUF file or folder); asks for these rungs.
         trials: settings tried per rung.
         minutes: training time spent on one rung's search before it stops trying.
         budget_minutes: one budget for the fits of all rungs together, searched by successive halving; None gives each

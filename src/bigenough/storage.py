@@ -15,6 +15,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "file_hashes",
     "read_json",
     "sha256_file",
+    "sha256_once",
     "user_cache",
     "write_bytes",
     "write_json",
@@ -55,6 +57,17 @@ def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_once(path: Path) -> str:
+    """The same, read once in a process as long as the file's size and time of change stay."""
+    found = path.stat()
+    return _sha256_of(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256_of(path: Path, size: int, changed_ns: int) -> str:
+    return sha256_file(path)
 
 
 def file_hashes(folder: Path, *, leave_out: Sequence[str] = ()) -> dict[str, dict[str, int | str]]:

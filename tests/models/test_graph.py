@@ -18,8 +18,9 @@ from models.tiny_bert import (
     write_model,
 )
 
+from bigenough.errors import UnsupportedModel
 from bigenough.models import resolve
-from bigenough.models.bert import UnsupportedModel, read_bert
+from bigenough.models.bert import read_bert
 from bigenough.models.graph import encoder_graph
 from bigenough.models.prepared import prepared_encoder
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from models.tiny_bert import VOCABULARY, WIDTH, tiny_config, tiny_tokenizer, write_model
 
-from bigenough.models.bert import UnsupportedModel, read_bert
+from bigenough.errors import UnsupportedModel
+from bigenough.models.bert import read_bert
 from bigenough.models.encoder import Encoder
 from bigenough.models.graph import encoder_graph
 from bigenough.models.graph_reading import read_graph

@@ -19,8 +19,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from bigenough.errors import BadOption, WeightsNotFound
-from bigenough.models.bert import UnsupportedModel
+from bigenough.errors import BadOption, UnsupportedModel, WeightsNotFound
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.tuned import TunedRung
 from bigenough.task import Examples

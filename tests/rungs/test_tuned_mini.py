@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from models.tiny_decoder import write_decoder
+from models.tiny_folder import write_folder
 from rungs.contract import AWKWARD, NEVER_SERVED, SERVE, Case, RungContract, assert_same, in_fresh_process
 
 pytest.importorskip("torch")
@@ -18,9 +19,8 @@ pytest.importorskip("peft")
 pytest.importorskip("gguf")
 pytest.importorskip("xllamacpp")
 
-from bigenough.errors import BadOption, WeightsNotFound
+from bigenough.errors import BadOption, UnsupportedModel
 from bigenough.llama.talk import talk_of
-from bigenough.models.bert import UnsupportedModel
 from bigenough.rungs import predictors
 from bigenough.rungs.predictors.tuned_mini import row_tokens, short_messages
 from bigenough.rungs.protocol import Workbench
@@ -151,8 +151,17 @@ def fit(model, bench, **changes):
     return rung.fit(EXAMPLES, 2, {**rung.first_settings(EXAMPLES, 2), "epochs": 1.0, **changes}, bench)
 
 
-def test_a_model_folder_is_refused_with_what_to_do(tmp_path, bench):
-    with pytest.raises(WeightsNotFound, match=r"convert_hf_to_gguf\.py"):
+def test_it_begins_with_a_model_folder_too(tmp_path, bench):
+    """As transformers writes it; what it becomes is a GGUF file like any other."""
+    write_folder(tmp_path / "small", texts=[*EXAMPLES.texts, "tumours metabolism nerves bones"])
+    made = fit(tmp_path / "small", bench)
+    assert made.model.suffix == ".gguf"
+    assert TunedMiniRung(str(tmp_path / "small")).weights(bench)["source"] == "folder"
+    assert made.predict_proba(["lost card", "pay money"]).shape == (2, 2)
+
+
+def test_an_empty_folder(tmp_path, bench):
+    with pytest.raises(UnsupportedModel, match=r"lacks config\.json"):
         fit(tmp_path, bench)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -28,7 +29,10 @@ CAVEAT = (
 
 
 def cloze_command(
-    model: Annotated[str, typer.Argument(help="A GGUF file, or a model that a package ships.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(help="A GGUF file, a model's folder, or a model that a package ships.", show_default=False),
+    ],
     file: Annotated[
         Path | None,
         typer.Argument(
@@ -45,10 +49,11 @@ def cloze_command(
     """Say how often a model guesses the last word of a passage from all that comes before it."""
     from bigenough.llama import load_model, resolve_gguf
     from bigenough.llama.cloze import cloze
+    from bigenough.storage import user_cache
 
     source = Path(str(resources.files("bigenough.llama").joinpath(SHIPPED))) if file is None else file
     passages = _passages(source, "passage" if file is None else text)[:rows]
-    weights = resolve_gguf(model)
+    weights = resolve_gguf(model, cache=user_cache(os.environ))
     guesses = list(cloze(load_model(weights.path, threads=threads), passages))
     figures = _figures(guesses)
     if as_json:

@@ -102,7 +102,8 @@ def fit_command(
     llm: Annotated[
         str | None,
         typer.Option(
-            help="Race small language models too: a GGUF file, or SmolLM2-135M-Instruct.", rich_help_panel=flags.WORK
+            help="Race small language models too: a GGUF file, a model's folder, or SmolLM2-135M-Instruct.",
+            rich_help_panel=flags.WORK,
         ),
     ] = None,
     trials: flags.Trials = 16,

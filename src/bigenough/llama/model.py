@@ -33,6 +33,7 @@ class LlamaModel:
     Args:
         path: the GGUF file.
         threads: the most threads a context uses; None takes as many as this process may run on.
+        vocabulary_only: leave the weights where they are; it then makes tokens and no more.
 
     Raises:
         TamperedArtefact: the file is not whole, or llama.cpp cannot read it.
@@ -40,13 +41,14 @@ class LlamaModel:
         MissingExtra, UnknownRuntime: llama.cpp is not there as it is known here.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None, vocabulary_only: bool = False) -> None:
         self.path = path
         read_header(path)
         self.threads = threads or len(os.sched_getaffinity(0))
         self.library: Library = library()
         params = self.library.model_defaults()
         params.n_gpu_layers = 0
+        params.vocab_only = vocabulary_only
         self._pointer = self.library.llama_model_load_from_file(os.fsencode(path), params)
         if not self._pointer:
             raise TamperedArtefact(

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a language model's name to a verified GGUF file: a file of the user's, or a package that ships one."""
+"""From a language model's name to a verified GGUF file: a file or folder of the user's, or a package that ships one."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from bigenough.errors import TamperedArtefact, WeightsNotFound
+from bigenough.llama.folder import folder_as_gguf
 from bigenough.llama.header import read_header
-from bigenough.storage import sha256_file
+from bigenough.models.resolve import licence_of
+from bigenough.storage import sha256_once
 
 __all__ = ["DEFAULT_LLM", "GgufWeights", "resolve_gguf"]
 
@@ -25,7 +26,7 @@ class GgufWeights:
 
     Attributes:
         path: where it is.
-        name: the model's name: the file's, or the one under which a package ships it.
+        name: the model's name: the file's, the folder's, or the one under which a package ships it.
         source: how it was found.
         licence: what the weights' owner says, as far as it is known here.
         sha256: of the whole file.
@@ -33,7 +34,7 @@ class GgufWeights:
 
     path: Path
     name: str
-    source: Literal["file", "package"]
+    source: Literal["file", "folder", "package"]
     licence: str
     sha256: str
 
@@ -65,24 +66,30 @@ SHIPPED: Mapping[str, Shipped] = {
 }
 
 
-def resolve_gguf(name: str = DEFAULT_LLM) -> GgufWeights:
+def resolve_gguf(name: str = DEFAULT_LLM, *, cache: Path) -> GgufWeights:
     """The GGUF file that a name or path stands for.
 
-    A path to a file is taken as it is, with the licence that its header states. A known name is looked for in the
-    package that ships it, without importing that, and must have its pinned SHA-256. Nothing is downloaded.
+    A path to a file is taken as it is, with the licence that its header states. A folder as transformers writes it
+    (config.json, tokenizer.json, safetensors) is made into a file under ``cache``, once. A known name is looked for in
+    the package that ships it, without importing that, and must have its pinned SHA-256. Nothing is downloaded.
 
     Raises:
-        WeightsNotFound: there is no such file or package; the message says what helps.
+        WeightsNotFound: there is no such file, folder or package; the message says what helps.
         TamperedArtefact: a shipped file differs from its pinned hash, or a given one is no GGUF file.
+        UnsupportedModel: the folder's model is of a kind that is not known here, or lacks parts.
+        MissingExtra: a folder is made into a file by packages that are not installed.
     """
     path = Path(name).expanduser()
     if path.is_file():
         return _from_file(path.resolve())
+    if path.is_dir():
+        return _from_folder(path.resolve(), cache)
     shipped = {each.lower(): (each, it) for each, it in SHIPPED.items()}.get(name.lower())
     if shipped is None:
         raise WeightsNotFound(
-            f"There is no file {name!r}, and no known package ships a model of that name. "
-            f"Give the path of a GGUF file, or one of {', '.join(SHIPPED)}."
+            f"There is no file or folder {name!r}, and no known package ships a model of that name. Give the path of "
+            f"a GGUF file or of a folder with config.json, tokenizer.json and safetensors, or one of "
+            f"{', '.join(SHIPPED)}."
         )
     known, it = shipped
     spec = importlib.util.find_spec(it.module)
@@ -92,7 +99,7 @@ def resolve_gguf(name: str = DEFAULT_LLM) -> GgufWeights:
             f"The weights {known!r} were not found. Install the package that ships them: {it.command} "
             "(without --no-deps it installs another runtime, which is not needed). Or give the path of any GGUF file."
         )
-    sha256 = _sha256(found, found.stat().st_mtime_ns)
+    sha256 = sha256_once(found)
     if sha256 != it.sha256:
         raise TamperedArtefact(
             f"{found} has SHA-256 {sha256}; the published weights have {it.sha256}. Install it again: {it.command}"
@@ -103,10 +110,10 @@ def resolve_gguf(name: str = DEFAULT_LLM) -> GgufWeights:
 def _from_file(path: Path) -> GgufWeights:
     stated = read_header(path).get("general.license")
     licence = f"{stated} (as its header says)" if stated else "unknown (its header states none)"
-    return GgufWeights(path, path.stem, "file", licence, _sha256(path, path.stat().st_mtime_ns))
+    return GgufWeights(path, path.stem, "file", licence, sha256_once(path))
 
 
-@lru_cache(maxsize=16)
-def _sha256(path: Path, changed: int) -> str:
-    """Hashed once as long as the file is not changed."""
-    return sha256_file(path)
+def _from_folder(folder: Path, cache: Path) -> GgufWeights:
+    licence = licence_of(folder)
+    path = folder_as_gguf(folder, cache)
+    return GgufWeights(path, folder.name, "folder", licence, sha256_once(path))

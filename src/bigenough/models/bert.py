@@ -15,10 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import InputError
+from bigenough.errors import UnsupportedModel
+from bigenough.models.tensor_file import TensorFile
 from bigenough.storage import read_json
 
-__all__ = ["BertConfig", "BertModel", "Layer", "UnsupportedModel", "read_bert"]
+__all__ = ["BertConfig", "BertModel", "Layer", "read_bert"]
 
 Array = NDArray[np.float32]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
@@ -32,10 +33,6 @@ ACTIVATIONS: Mapping[str, Activation] = {
 }
 LONGEST = 256
 """Tokens a text is cut to, when the model itself would take more: attention's cost grows with the square of it."""
-
-
-class UnsupportedModel(InputError):
-    """The folder holds a model that is not a BERT-type encoder, or one with parts missing."""
 
 
 @dataclass(frozen=True)
@@ -291,8 +288,6 @@ class _Arrays:
     """The arrays of model.safetensors, by name without the family's prefix, checked when they are taken."""
 
     def __init__(self, folder: Path, family: Family) -> None:
-        from safetensors import SafetensorError, safe_open
-
         self.family = family
         self.path = folder / "model.safetensors"
         if not self.path.is_file():
@@ -300,13 +295,8 @@ class _Arrays:
                 f"{self.path} is missing. Weights are read from one safetensors file only, never from a pickle: "
                 "save the model again with save_pretrained(folder)."
             )
-        try:
-            with safe_open(self.path, framework="numpy") as file:
-                self._arrays = {name.removeprefix(family.prefix): file.get_tensor(name) for name in list(file.keys())}
-        except SafetensorError as error:
-            raise UnsupportedModel(
-                f"{self.path} cannot be read as safetensors ({error}): download it again."
-            ) from error
+        file = TensorFile(self.path)
+        self._arrays = {name.removeprefix(family.prefix): file.array(name) for name in file.names}
 
     def get(self, name: str, shape: tuple[int, ...]) -> Array:
         older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")

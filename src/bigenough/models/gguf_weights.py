@@ -17,10 +17,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import MissingExtra, WeightsNotFound
-from bigenough.models.bert import UnsupportedModel
+from bigenough.errors import MissingExtra, UnsupportedModel, WeightsNotFound
 
-__all__ = ["Field", "GgufModel", "Packing", "Tensor", "read_gguf", "write_gguf"]
+__all__ = ["Field", "GgufModel", "Packing", "Tensor", "name_in_file", "read_gguf", "write_gguf"]
 
 Packing = Literal["F16", "Q8_0", "Q4_1", "Q4_0"]
 """How a matrix may be written: ggml's block formats of 16, 8.5, 5 and 4.5 bits a number."""
@@ -116,15 +115,16 @@ class GgufModel:
 
     def in_file_order(self, changed: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Arrays of transformers under the names, and with the order of rows, of the file."""
-        return {self.names[name]: self._rows_together(self.names[name], array) for name, array in changed.items()}
+        return {self.names[name]: self.rows_together(self.names[name], array) for name, array in changed.items()}
+
+    def rows_together(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        """An array of transformers in the order of rows that the file has it in; ``name`` is the file's."""
+        heads = self._rotated_heads(name)
+        return array if heads is None else _halves_together(array, heads)
 
     def _rows_apart(self, name: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
         heads = self._rotated_heads(name)
         return array if heads is None else _halves_apart(array, heads)
-
-    def _rows_together(self, name: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        heads = self._rotated_heads(name)
-        return array if heads is None else _halves_together(array, heads)
 
     def _rotated_heads(self, name: str) -> int | None:
         """How many heads the rows of a matrix make whose order differs; None for all others.
@@ -244,6 +244,22 @@ def _bits(packing: str) -> float:
     return 8 * float(size) / float(numbers)
 
 
+def name_in_file(name: str) -> str | None:
+    """What a GGUF file calls an array of transformers; None for one that is not known here.
+
+    >>> name_in_file("model.layers.7.self_attn.q_proj.weight"), name_in_file("model.layers.7.mlp.router.weight")
+    ('blk.7.attn_q.weight', None)
+    """
+    stem, _, ending = name.rpartition(".")
+    if stem in (whole := {theirs: ours for ours, theirs in _WHOLE.items()}):
+        return f"{whole[stem]}.{ending}"
+    parts = stem.split(".", 3)
+    inner = {theirs: ours for ours, theirs in _IN_LAYER.items()}
+    if parts[:2] == ["model", "layers"] and parts[-1] in inner and ending in ("weight", "bias"):
+        return f"blk.{parts[2]}.{inner[parts[3]]}.{ending}"
+    return None
+
+
 def _name_in_transformers(name: str, path: Path) -> str:
     stem, _, ending = name.rpartition(".")
     if ending in ("weight", "bias"):
@@ -268,7 +284,7 @@ def _halves_apart(array: NDArray[np.float32], heads: int) -> NDArray[np.float32]
     return pairs.swapaxes(1, 2).reshape(array.shape)
 
 
-def _halves_together(array: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
+def _halves_together(array: NDArray[Any], heads: int) -> NDArray[Any]:
     """The way back.
 
     >>> _halves_together(np.array([0, 2, 1, 3], np.float32), 1).tolist()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.models.bert import Activation, BertConfig, BertModel, Layer, UnsupportedModel
+from bigenough.errors import UnsupportedModel
+from bigenough.models.bert import Activation, BertConfig, BertModel, Layer
 from bigenough.models.word_table import WordTable
 
 if TYPE_CHECKING:

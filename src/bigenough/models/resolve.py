@@ -16,7 +16,7 @@ from typing import Literal
 from bigenough.errors import OutOfDisk, TamperedArtefact, WeightsNotFound
 from bigenough.storage import content_hash, sha256_file
 
-__all__ = ["DEFAULT_ENCODER", "Source", "Weights", "resolve"]
+__all__ = ["DEFAULT_ENCODER", "Source", "Weights", "licence_of", "resolve"]
 
 Source = Literal["folder", "package", "hf-cache", "hub"]
 
@@ -138,7 +138,7 @@ def _from_folder(folder: Path) -> Weights:
             f"The folder {folder} lacks {', '.join(missing)}. A model folder holds {', '.join(NEEDED)}: "
             "save the model there with save_pretrained, or download it: hf download OWNER/MODEL --local-dir FOLDER."
         )
-    return Weights(folder, folder.name, "folder", _licence(folder), _hashes(folder))
+    return Weights(folder, folder.name, "folder", licence_of(folder), _hashes(folder))
 
 
 def _package_folder(shipped: Shipped) -> Path | None:
@@ -166,7 +166,7 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {file: sha256_file(folder / file) for file in (*NEEDED, *ALSO_READ) if (folder / file).is_file()}
 
 
-def _licence(folder: Path) -> str:
+def licence_of(folder: Path) -> str:
     """The licence that the model card's header states."""
     card = folder / "README.md"
     if card.is_file():
@@ -223,7 +223,7 @@ def _hub_weights(folder: Path, name: str, source: Source, shipped: Shipped | Non
             _checked(folder, {file: kept_as})
     if shipped is not None:
         _checked(folder, {MODEL_FILE: shipped.sha256[MODEL_FILE]})
-    return Weights(folder, name, source, _licence(folder), _hashes(folder))
+    return Weights(folder, name, source, licence_of(folder), _hashes(folder))
 
 
 def _how_to_get(name: str, hub_name: str, shipped: Shipped | None, reasons: list[str], offline: bool) -> str:

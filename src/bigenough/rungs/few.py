@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bigenough.errors import MissingExtra
+from bigenough.errors import MissingExtra, UnsupportedModel
 from bigenough.models import DEFAULT_ENCODER, resolve
-from bigenough.models.bert import BertModel, UnsupportedModel, read_bert
+from bigenough.models.bert import BertModel, read_bert
 from bigenough.rungs.class_texts import TEMPLATES, class_texts, names_say_nothing
 from bigenough.rungs.dense import first_head, fit_head
 from bigenough.rungs.frozen import shared_encoder

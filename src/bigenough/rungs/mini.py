@@ -41,7 +41,7 @@ _ROWS_FOR_A_MATRIX = 20
 
 
 class MiniRung:
-    """A language model in llama.cpp; ``model`` is a name or file that ``llama.resolve_gguf`` understands.
+    """A language model in llama.cpp; ``model`` is a name, file or folder that ``llama.resolve_gguf`` understands.
 
     Examples are chosen once, not for each row: what all rows share is then read once and kept. They are never among the
     rows on which a correction is fitted.
@@ -61,7 +61,7 @@ class MiniRung:
 
     def weights(self, bench: Workbench) -> Mapping[str, str]:
         """The GGUF file."""
-        return resolve_gguf(self.model).as_json()
+        return resolve_gguf(self.model, cache=bench.cache).as_json()
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """A few examples, and a correction fitted on labelled rows: a full one where there are rows enough for it."""
@@ -120,7 +120,7 @@ class MiniRung:
 
     def _started(self, bench: Workbench) -> tuple[GgufWeights, LlamaModel]:
         """The file, and the model that all trials of a study share."""
-        weights = resolve_gguf(self.model)
+        weights = resolve_gguf(self.model, cache=bench.cache)
         return weights, shared_model(weights, bench)
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bigenough.errors import MissingExtra
+from bigenough.errors import MissingExtra, UnsupportedModel
 from bigenough.models import DEFAULT_ENCODER, resolve
-from bigenough.models.bert import BertModel, UnsupportedModel, read_bert
+from bigenough.models.bert import BertModel, read_bert
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
 from bigenough.rungs.training.body import check_tokenizer

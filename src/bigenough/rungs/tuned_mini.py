@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.chat.prompt import Prompt
-from bigenough.errors import BadOption, MissingExtra, WeightsNotFound
+from bigenough.errors import BadOption, MissingExtra
 from bigenough.llama.model import LlamaModel
 from bigenough.llama.talk import Talk, talk_of
 from bigenough.llama.weights import DEFAULT_LLM, GgufWeights, resolve_gguf
@@ -58,7 +58,7 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 4.0, 20.0
 
 
 class TunedMiniRung:
-    """A tuned language model in llama.cpp; ``model`` is a name or file that ``llama.resolve_gguf`` understands.
+    """A tuned language model in llama.cpp; ``model`` is a name, file or folder that ``llama.resolve_gguf`` understands.
 
     Settings are those of ``DecoderRecipe``, and: ``answers``, whether classes are called by "words" of their names or
     by "codes"; ``instructions`` and ``layout`` of the prompt, which never lists the labels; ``bits`` of the file, 8 or
@@ -78,8 +78,8 @@ class TunedMiniRung:
         self.model = model
 
     def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """The GGUF file it begins with."""
-        return self._resolved().as_json()
+        """The GGUF file it begins with; a folder's is made of it."""
+        return resolve_gguf(self.model, cache=bench.cache).as_json()
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Updates of all matrices; few rows are seen more often. The minutes decide how much of that is done."""
@@ -133,22 +133,13 @@ class TunedMiniRung:
         chosen = {**settings, **trained.recipe.as_json(), "bits": tried[kept]}
         return Watched(looks[kept].predictor, chosen, record)
 
-    def _resolved(self) -> GgufWeights:
-        if Path(self.model).expanduser().is_dir():
-            raise WeightsNotFound(
-                f"{self.model} is a folder. This rung begins with a GGUF file, which carries the tokenizer and "
-                "the chat template that llama.cpp serves it with. Convert the folder with llama.cpp's "
-                "convert_hf_to_gguf.py (--outtype f16), and give the path of the file."
-            )
-        return resolve_gguf(self.model)
-
     def _lesson(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> _Lesson:
         asked = {name: settings[name] for name in _ASKED if name in settings}
         recipe = DecoderRecipe.of({name: value for name, value in settings.items() if name not in _ASKED})
         answers, bits = asked.get("answers", "words"), asked.get("bits")
         if answers not in ("words", "codes") or bits not in (None, 4, 8):
             raise BadOption(f"answers must be 'words' or 'codes', bits 4, 8 or null. Got {answers!r} and {bits!r}.")
-        weights = self._resolved()
+        weights = resolve_gguf(self.model, cache=bench.cache)
         model = shared_model(weights, bench)
         prompt = Prompt(
             tuple(_answers(model, n_classes, answers, bench)),

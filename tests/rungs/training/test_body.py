@@ -10,7 +10,8 @@ from models.tiny_bert import DISTILBERT_CONFIG, as_distilbert, tiny_arrays, tiny
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from bigenough.models.bert import UnsupportedModel, read_bert  # noqa: E402
+from bigenough.errors import UnsupportedModel  # noqa: E402
+from bigenough.models.bert import read_bert  # noqa: E402
 from bigenough.models.encoder import Encoder  # noqa: E402
 from bigenough.models.graph import encoder_graph  # noqa: E402
 from bigenough.rungs.training.body import arrays_back, check_tokenizer, torch_body  # noqa: E402

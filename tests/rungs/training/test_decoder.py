@@ -15,11 +15,10 @@ pytest.importorskip("xllamacpp")
 import torch
 from models.tiny_decoder import LAYERS, write_decoder
 
-from bigenough.errors import BadOption, RungFailed
+from bigenough.errors import BadOption, RungFailed, UnsupportedModel
 from bigenough.llama.context import log_softmax_at
 from bigenough.llama.labels import read_once
 from bigenough.llama.model import load_model
-from bigenough.models.bert import UnsupportedModel
 from bigenough.models.gguf_weights import read_gguf, write_gguf
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.training import attempt, checkpoint, decoder, decoder_loop

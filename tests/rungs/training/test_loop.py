@@ -17,8 +17,8 @@ from models.tiny_bert import tiny_tokenizer, write_model
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from bigenough.errors import RungFailed  # noqa: E402
-from bigenough.models.bert import UnsupportedModel, read_bert  # noqa: E402
+from bigenough.errors import RungFailed, UnsupportedModel  # noqa: E402
+from bigenough.models.bert import read_bert  # noqa: E402
 from bigenough.rungs.predictors.head import DenseHead  # noqa: E402
 from bigenough.rungs.protocol import Workbench  # noqa: E402
 from bigenough.rungs.training import attempt, checkpoint, job, loop  # noqa: E402

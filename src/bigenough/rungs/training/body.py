@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.models.bert import BertModel, Layer, UnsupportedModel
+from bigenough.errors import UnsupportedModel
+from bigenough.models.bert import BertModel, Layer
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bigenough.errors import MissingExtra
-from bigenough.models.bert import UnsupportedModel
+from bigenough.errors import MissingExtra, UnsupportedModel
 from bigenough.models.gguf_weights import GgufModel
 from bigenough.rungs.training.decoder_recipe import DecoderRecipe
 from bigenough.rungs.training.machine import Machine

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder as transformers writes it, read by llama.cpp: the same tokens, the same scores, or a refusal."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("gguf")
+pytest.importorskip("xllamacpp")
+
+from models.tiny_folder import WORDS, write_folder, write_tokenizer
+
+from bigenough.errors import UnsupportedModel
+from bigenough.llama import load_model, resolve_gguf
+from bigenough.llama.folder import PROBES, folder_as_gguf
+from bigenough.models.gguf_weights import read_gguf
+
+KINDS = {
+    "llama": {},
+    "llama, tied": {"tie_word_embeddings": True},
+    "llama, biases": {"attention_bias": True},
+    "llama, turning faster": {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+    "mistral": {},
+    "qwen2": {},
+    "qwen3": {},
+}
+
+
+def told_by_llama(path, tokens):
+    """The log-probabilities of what may come after each token."""
+    model = load_model(path, threads=1)
+    places, owners = np.arange(len(tokens), dtype=np.int32), [[0]] * len(tokens)
+    read = model.context(len(tokens)).read(tokens, places, owners, np.ones(len(tokens), bool))
+    return np.array([scores - np.logaddexp.reduce(scores.astype(np.float64)) for _, scores in read])
+
+
+def told_by_torch(model, tokens):
+    import torch
+
+    with torch.no_grad():
+        return model.float()(torch.from_numpy(tokens.astype(np.int64))[None]).logits[0].log_softmax(-1).numpy()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_it_says_what_the_folders_model_says(name, tmp_path):
+    model = write_folder(tmp_path / "model", name.partition(",")[0], **KINDS[name])
+    found = resolve_gguf(str(tmp_path / "model"), cache=tmp_path / "cache")
+    assert (found.name, found.source) == ("model", "folder")
+    tokens = load_model(found.path, threads=1).tokens("pain in the other arm since 2020, and 1999.")
+    wanted = told_by_torch(model, tokens)
+    assert np.ptp(wanted, axis=1).min() > 0.5, "a model that says the same of every token proves nothing"
+    assert np.abs(told_by_llama(found.path, tokens) - wanted).max() < 0.01
+
+
+def test_shards_and_brain_floats(tmp_path):
+    """One file or several, 32 bits or bf16: the arrays that transformers has are those of the file."""
+    model = write_folder(tmp_path / "model", shard="20KB", half=True)
+    assert len(list((tmp_path / "model").glob("*.safetensors"))) > 1
+    source = read_gguf(folder_as_gguf(tmp_path / "model", tmp_path / "cache"))
+    for name, array in model.state_dict().items():
+        assert np.allclose(source.array(name), array.float().numpy(), atol=1e-6), name
+
+
+def test_texts_become_the_tokens_of_the_folders_tokenizer(tmp_path):
+    from tokenizers import Tokenizer
+
+    write_folder(tmp_path / "model", size=600, texts=[*PROBES, "1999 1999 2020"])
+    path = folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+    assert read_gguf(path).fields["tokenizer.ggml.pre"].value == "smollm"
+    own, model = Tokenizer.from_file(str(tmp_path / "model" / "tokenizer.json")), load_model(path, threads=1)
+    for text in ("since 1999 I've 23 pains!", "  Größe\n\n12.5 %", "頭痛 😀"):
+        assert model.tokens(text).tolist() == own.encode(text, add_special_tokens=False).ids
+    assert model.tokens("<|im_end|>", special=True).tolist() == [2]
+    assert model.ends(2)
+    assert model.begin is None
+    assert model.talk(["user"], ["hi"]) == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_another_way_to_cut_words_is_found(tmp_path):
+    write_folder(tmp_path / "model", texts=[*PROBES, "1999 1999 2020"], size=600)
+    write_tokenizer(tmp_path / "model", [*PROBES, "1999 1999 2020"], 600, cut=WORDS)
+    path = folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+    assert read_gguf(path).fields["tokenizer.ggml.pre"].value == "gpt-2"
+
+
+def test_a_way_to_cut_words_that_llama_does_not_know(tmp_path, monkeypatch):
+    monkeypatch.setattr("bigenough.llama.folder.WORD_CUTS", ("smollm", "gpt-2"))
+    vowels = {"type": "Split", "pattern": {"Regex": "[aeiou]+"}, "behavior": "Isolated", "invert": False}
+    write_folder(tmp_path / "model", texts=PROBES, size=600)
+    cut = {"type": "Sequence", "pretokenizers": [vowels, {**WORDS, "use_regex": False}]}
+    write_tokenizer(tmp_path / "model", PROBES, 600, cut=cut)
+    with pytest.raises(UnsupportedModel, match=r"other tokens than the tokenizer in .* of 16 texts"):
+        folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+
+
+def test_it_is_made_once_and_again_when_the_folder_changes(tmp_path):
+    write_folder(tmp_path / "model")
+    first = folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+    made = first.stat().st_mtime_ns
+    assert folder_as_gguf(tmp_path / "model", tmp_path / "cache") == first
+    assert first.stat().st_mtime_ns == made
+    told = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**told, "rms_norm_eps": 0.5}))
+    assert folder_as_gguf(tmp_path / "model", tmp_path / "cache") != first
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    write_folder(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_file_that_is_missing(name, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "model")
+    (tmp_path / "model" / name).unlink()
+    with pytest.raises(UnsupportedModel, match=f"lacks {name}"):
+        folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model_type": "mamba"}, "model_type 'mamba'"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4}}, "stretches positions"),
+        ({"model_type": "mistral", "sliding_window": 64}, "sliding_window"),
+        ({"num_hidden_layers": 3}, "lack 9 arrays"),
+        ({"hidden_size": "wide"}, "whole number hidden_size"),
+        ({"vocab_size": 99}, "token matrix"),
+    ],
+)
+def test_a_config_that_says_something_else(changes, said, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "model")
+    told = json.loads((whole / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**told, **changes}))
+    with pytest.raises(UnsupportedModel, match=said):
+        folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+
+
+def test_a_tokenizer_that_disagrees_with_the_weights(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "model")
+    write_tokenizer(tmp_path / "model", PROBES, 600)
+    with pytest.raises(UnsupportedModel, match="do not belong together"):
+        folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+
+
+def test_a_tokenizer_of_another_kind(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "model")
+    told = json.loads((whole / "tokenizer.json").read_text())
+    (tmp_path / "model" / "tokenizer.json").write_text(json.dumps({**told, "decoder": None}))
+    with pytest.raises(UnsupportedModel, match="does not stand on bytes"):
+        folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+
+
+def test_weights_that_were_cut_short(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "model")
+    path = tmp_path / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UnsupportedModel, match="cannot be read as safetensors"):
+        folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.gguf"))
