@@ -22,7 +22,7 @@ from chat.servers import MODEL, Proxy, llama_url, proxy
 
 import bigenough
 from bigenough.cli.outcome import outcome_json, outcome_table
-from bigenough.errors import InputError, RungFailed
+from bigenough.errors import InputError, RungFailed, StudyMismatch
 from bigenough.specialist import load
 from bigenough.storage import read_json
 from bigenough.study import Study
@@ -210,7 +210,7 @@ def test_where_the_reference_cannot_be_asked_the_others_are_kept_and_certify_sta
     right = dict(told(120).rows()) | dict(told(64, seed=9).rows())
     stub.rule, stub.key_refused = lambda text: right.get(text, "card"), True
     rows, test, out = told(120), told(64, seed=9), tmp_path / "study"
-    with pytest.raises(RungFailed, match="certify was not opened: the same command goes on from here"):
+    with pytest.raises(RungFailed, match=r"certify was not opened\. The same command goes on from here"):
         run(rows, test, stub.url, out, margin=10.0)
     assert not (out / "plan.json").exists()
     assert not list(out.glob("candidates/*/certify.npz"))
@@ -222,6 +222,27 @@ def test_where_the_reference_cannot_be_asked_the_others_are_kept_and_certify_sta
     assert study.verdict.reference.name == "generalist"
     assert study.candidates["linear"].folder == linear.parent
     assert linear.read_bytes() == fitted
+
+
+def test_without_the_reference_that_cannot_be_asked_the_others_go_on(stub: Stub, tmp_path: Path):
+    """Until certify is opened the same study may be held against another; what was fitted is kept."""
+    stub.key_refused = True
+    rows, test, out = told(120), told(64, seed=9), tmp_path / "study"
+    with pytest.raises(RungFailed, match=r"accuracy on select: .*linear [\d.]+ %.* --against best and --out .*study"):
+        run(rows, test, stub.url, out, margin=10.0)
+    (linear,) = out.glob("candidates/linear-*/candidate.json")
+    fitted, began = linear.read_bytes(), json.loads((out / "study.json").read_text())
+
+    study = run(rows, test, stub.url, out, margin=10.0, against="best")
+    assert study.verdict.reference.name != "generalist"
+    assert "generalist" in {each.candidate for each in study.verdict.left_out}
+    assert linear.read_bytes() == fitted
+    told_now = json.loads((out / "study.json").read_text())
+    assert (told_now["created"], told_now["key"]) == (began["created"], began["key"])
+    assert told_now["options"]["against"] == "best"
+    assert disagreeing(study.path) == []
+    with pytest.raises(StudyMismatch, match="against: 'best' there, None now"):
+        run(rows, test, stub.url, out, margin=10.0)
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,14 @@ class Race:
         against = None if self.options.bar is not None else self.options.reference
         if against not in (None, "best") and against not in candidates:
             reasons = [each.reason for each in failures if each.candidate == against]
+            scores = {each.name: each.record["select"][self.options.metric] for each in candidates.values()}
+            so_far = ", ".join(f"{name} {100 * score:.1f} %" for name, score in scores.items())
+            metric = self.options.metric.replace("_", " ")
             raise RungFailed(
                 f"The reference {against!r} {''.join(reasons)}, so there is nothing to compare with. The other rungs "
-                "are fitted and kept, and certify was not opened: the same command goes on from here once that is "
-                "mended. A verdict without it takes --against best and another --out."
+                f"are fitted and kept ({metric} on select: {so_far}), and certify was not opened. The same "
+                "command goes on from here once that is mended; with --against best and --out "
+                f"{self.folder.path} it goes on without that reference."
             )
         nomination = nominate(
             [self.ladder.contender(each) for each in candidates.values()],

@@ -108,7 +108,8 @@ def fit(
 
 
 def _terms(generalist: Generalist, run: _Run) -> Terms:
-    return generalist.terms(account=run.job.key, cache=run.home, study=run.folder.path, offline=run.options.offline)
+    account = str(run.folder.read("study.json")["key"])
+    return generalist.terms(account=account, cache=run.home, study=run.folder.path, offline=run.options.offline)
 
 
 def _generalist_rung(generalist: Generalist, *, described: bool) -> Rung:

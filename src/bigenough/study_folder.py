@@ -26,6 +26,8 @@ FORMAT = 1
 
 _HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>tmp|old)")
 """The names that ``storage`` gives to what is not in place yet, or no longer."""
+_UNTIL_PLANNED = ("against",)
+"""What may still be chosen otherwise as long as plan.json is not written, since certify is closed until then."""
 _OURS = re.compile(r"\.lock|\.study\.json\.[0-9a-f]{8}\.tmp")
 """What a kill before the first finished file may leave in a study's folder."""
 
@@ -65,8 +67,8 @@ class StudyFolder:
     def opened(self, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[None]:
         """Create the study or resume it, and keep every other process out of it while the block runs.
 
-        ``identity`` is what makes it this study and no other: data, splits, options. ``facts`` are written beside it
-        once.
+        ``identity`` is what makes it this study and no other: data, splits, options; whom the others are held against
+        may change until plan.json is written. ``facts`` are written beside it once.
 
         Raises:
             StudyMismatch: the folder holds anything else, or another process works in it; nothing was touched.
@@ -77,6 +79,8 @@ class StudyFolder:
             self._mend()
             if not self.has("study.json"):
                 write_json(self.path / "study.json", {"format": FORMAT, **facts, "identity": dict(identity)})
+            elif (held := self.read("study.json"))["identity"] != identity:
+                self.write("study.json", {**held, "options": facts["options"], "identity": dict(identity)})
             yield
 
     def _check_same(self, identity: Mapping[str, Any]) -> None:
@@ -87,7 +91,10 @@ class StudyFolder:
                 "Name another folder (--out DIR)."
             )
         there = held["identity"]
-        differing = sorted(key for key in {*identity, *there} if there.get(key) != identity.get(key))
+        free = () if self.has("plan.json") else _UNTIL_PLANNED
+        differing = sorted(
+            key for key in {*identity, *there} if there.get(key) != identity.get(key) and key not in free
+        )
         if differing:
             told = "; ".join(f"{key}: {there.get(key)!r} there, {identity.get(key)!r} now" for key in differing)
             raise StudyMismatch(
