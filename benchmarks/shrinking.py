@@ -57,7 +57,7 @@ def _study(bench: Bench, split: sets.Split):
     split.test.write_csv(test)
     options = {
         "rungs": list(bench.rungs or RUNGS), "minutes": bench.minutes, "threads": bench.threads, "offline": True,
-        "shrink": "all",
+        "shrink": "all", **({} if bench.trials is None else {"trials": bench.trials}),
     }  # fmt: skip
     out = folder / "study"
     bench.ask("ours.py", "study", {"train": str(train), "test": str(test), "out": str(out), "options": options})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -114,3 +115,10 @@ def test_power_table_holds_the_figure_of_the_sentence(run_cli):
 
 def test_version(run_cli):
     assert run_cli("--version").stdout.startswith("bigenough ")
+
+
+def test_help_shows_what_stands_in_brackets(run_cli):
+    """Where a bracket begins with a letter, rich would take it for markup and leave it out."""
+    shown = " ".join(re.sub(r"[│─╭╮╰╯]", " ", run_cli("fit", "-h").stdout).split())
+    assert "rung's name [generalist if there is one, else best]." in shown
+    assert "smaller rungs [the best here]." in shown

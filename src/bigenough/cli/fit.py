@@ -43,7 +43,7 @@ def fit_command(
     against: Annotated[
         str | None,
         typer.Option(
-            help="The reference: best (on select) or a rung's name [generalist if there is one, else best].",
+            help="The reference: best (on select) or a rung's name \\[generalist if there is one, else best].",
             rich_help_panel=flags.VERDICT,
         ),
     ] = None,
@@ -92,7 +92,7 @@ def fit_command(
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="With --shrink all: who teaches the smaller rungs [the best here].", rich_help_panel=flags.WORK
+            help="With --shrink all: who teaches the smaller rungs \\[the best here].", rich_help_panel=flags.WORK
         ),
     ] = None,
     encoder: Annotated[

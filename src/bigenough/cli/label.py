@@ -79,7 +79,8 @@ def label_command(
     threads: flags.Threads = None,
     offline: flags.Offline = False,
     out: Annotated[
-        Path | None, typer.Option(help="The labelling's folder [studies/NAME-labels-HASH].", rich_help_panel=flags.WORK)
+        Path | None,
+        typer.Option(help="The labelling's folder \\[studies/NAME-labels-HASH].", rich_help_panel=flags.WORK),
     ] = None,
     as_json: flags.AsJson = False,
 ) -> None:
