@@ -133,7 +133,7 @@ def _arguments() -> argparse.Namespace:
     long = parser.add_argument_group("the long parts")
     long.add_argument("--again", action="store_true", help="measure rows that are kept already")
     long.add_argument("--minutes", type=float, help=f"training time for each rung [{MINUTES:g}; tuned_mini: 30]")
-    long.add_argument("--trials", type=int, help="tuned and shrinking: settings tried at most; 1 takes a rung's first ones")
+    long.add_argument("--trials", type=int, help="tuned, shrinking: settings tried at most; 1 takes the first ones")
     long.add_argument("--seeds", type=int, default=5, help="how many samples of few labels")
     long.add_argument("--rungs", nargs="+", help="our rungs, in place of each part's own")
     long.add_argument("--peers", nargs="*", help="these peers only; none: ours alone")
