@@ -39,6 +39,18 @@ def test_a_product_is_tempered_once(diagnoses: pl.DataFrame, tmp_path: Path):
         assert each.predictor(1).temperature == pytest.approx(each.record["temperature"])
 
 
+def test_what_was_taught_is_made_smaller_too(diagnoses: pl.DataFrame, tmp_path: Path):
+    rungs = ("linear", "static")
+    study = bigenough.fit(
+        diagnoses.head(900), out=tmp_path / "study", shrink="all", teacher="static", **{**FAST, "rungs": rungs}
+    )
+    taught = study.candidates["linear-from-static"]
+    small = study.candidates["linear-from-static-few-features"]
+    assert small.record["made_from"] == taught.folder.name
+    assert small.size_bytes < taught.size_bytes
+    assert all(check.agree for check in verify(study.path))
+
+
 def test_one_budget_serves_all_rungs(diagnoses: pl.DataFrame, tmp_path: Path):
     study = bigenough.fit(diagnoses, out=tmp_path / "study", budget_minutes=0.5, shrink="none", **FAST)
     searched = read_json(study.path / "search.json")

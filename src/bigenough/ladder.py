@@ -99,7 +99,9 @@ class Ladder:
             budget = replace(budget, minutes=self.options.budget_minutes * self._shrinking_share / max(1, len(plan)))
         for step in plan:
             known = {**candidates, **made}
-            parent = next(name for name in step.parents if name in known)
+            parent = next((name for name in step.parents if name in known), None)
+            if parent is None:
+                continue
             rung = step.make(parent_of(known[parent], makers[parent], self.job, self.bench))
             makers[rung.name] = rung
             for _, product in self.fitted([rung], step=False, budget=budget):

@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
         name: what the product will be called when it comes from the first of the parents.
-        parents: the candidates it can be made from; the first one that exists is taken.
+        parents: the candidates it can be made from; the first one that exists is taken, and without any it is left out.
         make: the rung that makes it of a parent.
     """
 
@@ -48,6 +48,8 @@ def steps(
 ) -> Iterator[Step]:
     """What is made of the chosen candidates, in order; a later step may stand on an earlier one's product.
 
+    What was taught is made smaller too, by the steps that keep its weights.
+
     Args:
         candidates: all that were fitted, by name.
         chosen: those worth shrinking, the best on select first.
@@ -57,17 +59,13 @@ def steps(
         teacher: who teaches, by name; None is the best of those that run here, since every lesson of another is paid.
     """
     for name in chosen:
-        kind = str(read_facts(candidates[name].model)["kind"])
-        if kind == "encoder":
-            yield from _of_encoder(name, allowed_flips, all_=all_)
-        elif kind == "static":
-            yield Step(f"{name}-small-table", (name,), _tables(allowed_flips))
-        elif kind == "linear":
-            yield Step(f"{name}-few-features", (name,), _features(allowed_flips))
+        yield from _of(name, candidates[name], allowed_flips, all_=all_)
     here = [name for name in chosen if not candidates[name].remote]
     best = teacher if teacher in candidates else next(iter(here), None)
     if all_ and best is not None:
-        yield from _students(candidates, best, rungs)
+        for plain, student in _students(candidates, best, rungs):
+            yield student
+            yield from _of(student.name, candidates[plain], allowed_flips, all_=False)
 
 
 def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> Parent:
@@ -93,6 +91,17 @@ def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> P
     return Parent(
         candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final, weights=candidate.record["weights"]
     )
+
+
+def _of(name: str, alike: Candidate, allowed_flips: float, *, all_: bool) -> Iterator[Step]:
+    """What is made of a model of the same kind as ``alike``."""
+    kind = str(read_facts(alike.model)["kind"])
+    if kind == "encoder":
+        yield from _of_encoder(name, allowed_flips, all_=all_)
+    elif kind == "static":
+        yield Step(f"{name}-small-table", (name,), _tables(allowed_flips))
+    elif kind == "linear":
+        yield Step(f"{name}-few-features", (name,), _features(allowed_flips))
 
 
 def _of_encoder(name: str, allowed_flips: float, *, all_: bool) -> Iterator[Step]:
@@ -122,8 +131,8 @@ def _features(allowed_flips: float) -> Callable[[Parent], Rung]:
     return lambda parent: FeaturesRung(parent, allowed_flips)
 
 
-def _students(candidates: Mapping[str, Candidate], teacher: str, rungs: Sequence[Rung]) -> Iterator[Step]:
-    """Every smaller rung that can learn from probabilities is taught by the best one."""
+def _students(candidates: Mapping[str, Candidate], teacher: str, rungs: Sequence[Rung]) -> Iterator[tuple[str, Step]]:
+    """Every smaller rung that can learn from probabilities is taught by the best one: its name, and the lesson."""
     from bigenough.shrink.distil import DistilledRung
 
     def taught_by(student: Any) -> Callable[[Parent], Rung]:
@@ -132,4 +141,4 @@ def _students(candidates: Mapping[str, Candidate], teacher: str, rungs: Sequence
     for rung in rungs:
         smaller = rung.name in candidates and candidates[rung.name].serving_bytes < candidates[teacher].serving_bytes
         if rung.name != teacher and smaller and callable(getattr(rung, "fit_soft", None)):
-            yield Step(f"{rung.name}-from-{teacher}", (teacher,), taught_by(rung))
+            yield rung.name, Step(f"{rung.name}-from-{teacher}", (teacher,), taught_by(rung))
