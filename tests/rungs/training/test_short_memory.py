@@ -92,7 +92,7 @@ def test_no_memory_for_one_row(body, bench, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(Network, "forward", none)
-    with pytest.raises(RungFailed, match="not enough memory to train this encoder on a single row"):
+    with pytest.raises(RungFailed, match="not enough memory to train this model on a single row"):
         trained(body, bench)
 
 

@@ -149,7 +149,7 @@ class Steps:
         self.machine.release()
         if together == 1:
             raise RungFailed(
-                "There is not enough memory to train this encoder on a single row. Name a smaller encoder, or shorter "
+                "There is not enough memory to train this model on a single row. Name a smaller one, or shorter "
                 "texts (max_length)."
             )
         self.part = (together + 1) // 2
