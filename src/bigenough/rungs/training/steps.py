@@ -204,7 +204,7 @@ def scores_of(network: Network, rows: Rows, machine: Machine) -> NDArray[np.floa
         machine.release()
         if tokens <= 1:
             raise RungFailed(
-                "There is not enough memory to look at a single row. Name a smaller encoder, or shorter texts "
+                "There is not enough memory to look at a single row. Name a smaller model, or shorter texts "
                 "(max_length)."
             )
         tokens //= 4
