@@ -236,10 +236,11 @@ def test_without_the_reference_that_cannot_be_asked_the_others_go_on(stub: Stub,
     study = run(rows, test, stub.url, out, margin=10.0, against="best")
     assert study.verdict.reference.name != "generalist"
     assert "generalist" in {each.candidate for each in study.verdict.left_out}
+    assert list(out.glob("candidates/linear-*/candidate.json")) == [linear]
     assert linear.read_bytes() == fitted
     told_now = json.loads((out / "study.json").read_text())
     assert (told_now["created"], told_now["key"]) == (began["created"], began["key"])
-    assert told_now["options"]["against"] == "best"
+    assert (told_now["options"]["against"], told_now["against_before"]) == ("best", [None])
     assert disagreeing(study.path) == []
     with pytest.raises(StudyMismatch, match="against: 'best' there, None now"):
         run(rows, test, stub.url, out, margin=10.0)

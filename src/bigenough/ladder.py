@@ -96,7 +96,9 @@ class Ladder:
         ))  # fmt: skip
         budget = self._budget
         if self.options.budget_minutes is not None:
-            budget = replace(budget, minutes=self.options.budget_minutes * self._shrinking_share / max(1, len(plan)))
+            # Coding and cutting take seconds of a share that is a training's.
+            sharing = max(1, sum(step.trains for step in plan))
+            budget = replace(budget, minutes=self.options.budget_minutes * self._shrinking_share / sharing)
         for step in plan:
             known = {**candidates, **made}
             parent = next((name for name in step.parents if name in known), None)

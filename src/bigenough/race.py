@@ -8,6 +8,7 @@ rungs need not be fitted at all.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -71,7 +72,7 @@ class Race:
         candidates: dict[str, Candidate] = {}
         if self.options.bar is None:
             named = [rung for rung in rungs if rung.name == self.options.reference]
-            candidates |= self.ladder.fit_all(named)[0]
+            candidates |= self._fitted_reference(named)
         if not self.folder.has("plan.json"):
             self._plan_climb(rungs, candidates)
         planned = Nomination.from_json(self.folder.read("plan.json"))
@@ -98,6 +99,20 @@ class Race:
         verdict = self._decide(nominees, opponent, replace(planned, left_out=tuple(left_out)))
         return self._judged(candidates, verdict)
 
+    def _fitted_reference(self, named: Sequence[Rung]) -> Mapping[str, Candidate]:
+        try:
+            return self.ladder.fit_all(named)[0]
+        except RungFailed as error:
+            raise RungFailed(
+                f"There is no reference to climb towards. {error} Certify was not opened: the same command goes on "
+                f"once that is mended, and with --against another rung and --out {self._quoted} it goes on at once."
+            ) from error
+
+    @property
+    def _quoted(self) -> str:
+        """The study's folder, as a shell takes it."""
+        return shlex.quote(str(self.folder.path))
+
     def _judged(self, candidates: Mapping[str, Candidate], verdict: Verdict) -> Verdict:
         """Keep which folder was judged under which name: another version may have left others beside it."""
         self.folder.write("judged.json", {name: each.folder.name for name, each in candidates.items()})
@@ -115,7 +130,7 @@ class Race:
                 f"The reference {against!r} {''.join(reasons)}, so there is nothing to compare with. The other rungs "
                 f"are fitted and kept ({metric} on select: {so_far}), and certify was not opened. The same "
                 "command goes on from here once that is mended; with --against best and --out "
-                f"{self.folder.path} it goes on without that reference."
+                f"{self._quoted} `bigenough fit` goes on without that reference."
             )
         nomination = nominate(
             [self.ladder.contender(each) for each in candidates.values()],

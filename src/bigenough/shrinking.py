@@ -30,11 +30,13 @@ class Step:
         name: what the product will be called when it comes from the first of the parents.
         parents: the candidates it can be made from; the first one that exists is taken, and without any it is left out.
         make: the rung that makes it of a parent.
+        trains: whether that takes a training, long beside all that only codes or cuts.
     """
 
     name: str
     parents: tuple[str, ...]
     make: Callable[[Parent], Rung]
+    trains: bool = False
 
 
 def steps(
@@ -115,8 +117,8 @@ def _of_encoder(name: str, allowed_flips: float, *, all_: bool) -> Iterator[Step
         from bigenough.shrink.layers import LayersRung
         from bigenough.shrink.structure import StructureRung
 
-        yield Step(f"{name}-layers", (name,), lambda parent: LayersRung(parent, allowed_flips))
-        yield Step(f"{name}-structure", (name,), lambda parent: StructureRung(parent, allowed_flips))
+        yield Step(f"{name}-layers", (name,), lambda parent: LayersRung(parent, allowed_flips), trains=True)
+        yield Step(f"{name}-structure", (name,), lambda parent: StructureRung(parent, allowed_flips), trains=True)
 
 
 def _tables(allowed_flips: float) -> Callable[[Parent], Rung]:
@@ -141,4 +143,4 @@ def _students(candidates: Mapping[str, Candidate], teacher: str, rungs: Sequence
     for rung in rungs:
         smaller = rung.name in candidates and candidates[rung.name].serving_bytes < candidates[teacher].serving_bytes
         if rung.name != teacher and smaller and callable(getattr(rung, "fit_soft", None)):
-            yield rung.name, Step(f"{rung.name}-from-{teacher}", (teacher,), taught_by(rung))
+            yield rung.name, Step(f"{rung.name}-from-{teacher}", (teacher,), taught_by(rung), trains=True)

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,7 @@ def fit(
     meanings = read_descriptions(descriptions, job.task.classes)
     folder = StudyFolder(Path(out) if out is not None else Path("studies") / f"{job.task.name}-{job.key}")
     with folder.opened(job.identity(choices), job.facts(choices)):
+        job = replace(job, key=folder.read("study.json")["key"])
         run = _Run(folder, job, choices, progress, rungs, meter, pool, meanings)
         with nullcontext() if asked is None else in_force(_terms(asked, run)):
             run.tell()
@@ -108,8 +109,7 @@ def fit(
 
 
 def _terms(generalist: Generalist, run: _Run) -> Terms:
-    account = str(run.folder.read("study.json")["key"])
-    return generalist.terms(account=account, cache=run.home, study=run.folder.path, offline=run.options.offline)
+    return generalist.terms(account=run.job.key, cache=run.home, study=run.folder.path, offline=run.options.offline)
 
 
 def _generalist_rung(generalist: Generalist, *, described: bool) -> Rung:

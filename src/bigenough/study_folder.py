@@ -79,9 +79,19 @@ class StudyFolder:
             self._mend()
             if not self.has("study.json"):
                 write_json(self.path / "study.json", {"format": FORMAT, **facts, "identity": dict(identity)})
-            elif (held := self.read("study.json"))["identity"] != identity:
-                self.write("study.json", {**held, "options": facts["options"], "identity": dict(identity)})
+            else:
+                self._hold_against(identity, facts)
             yield
+
+    def _hold_against(self, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Write down whom the others are held against now, and whom they were before."""
+        held = self.read("study.json")
+        before = held["identity"].get("against")
+        if self.has("plan.json") or before == identity.get("against"):
+            return
+        earlier = [*held.get("against_before", ()), before]
+        now = {"options": facts["options"], "identity": dict(identity), "against_before": earlier}
+        self.write("study.json", {**held, **now})
 
     def _check_same(self, identity: Mapping[str, Any]) -> None:
         held = self.read("study.json")

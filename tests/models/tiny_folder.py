@@ -51,12 +51,13 @@ def write_folder(
 
     folder.mkdir(parents=True, exist_ok=True)
     rows = write_tokenizer(folder, texts, size)
-    shape = AutoConfig.for_model(
-        kind, vocab_size=rows, hidden_size=WIDTH, intermediate_size=HIDDEN, num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS, num_key_value_heads=KEYS, head_dim=WIDTH // HEADS, max_position_embeddings=1024,
-        pad_token_id=None, bos_token_id=1, eos_token_id=2, **({"sliding_window": None} if kind == "mistral" else {}),
-        **config,
-    )  # fmt: skip
+    plain = {"sliding_window": None} if kind == "mistral" else {}
+    numbers = {
+        "vocab_size": rows, "hidden_size": WIDTH, "intermediate_size": HIDDEN, "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS, "num_key_value_heads": KEYS, "head_dim": WIDTH // HEADS,
+        "max_position_embeddings": 1024, "pad_token_id": None, "bos_token_id": 1, "eos_token_id": 2,
+    }  # fmt: skip
+    shape = AutoConfig.for_model(kind, **{**numbers, **plain, **config})
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(shape).to(torch.bfloat16 if half else torch.float32)
     for parameter in model.parameters():

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.errors import UnsupportedModel
+from bigenough.models.folder_json import read_object
 from bigenough.models.tensor_file import TensorFile
 from bigenough.storage import read_json
 
@@ -186,7 +187,7 @@ def read_bert(folder: Path) -> BertModel:
         UnsupportedModel: another architecture, an array that is missing or has another shape than config.json says,
             or a pooling that is neither mean nor first token.
     """
-    raw = _json(folder / "config.json")
+    raw = read_object(folder / "config.json")
     config = _config(folder, raw)
     arrays = _Arrays(folder, FAMILIES[config.family])
     words = arrays.get("embeddings.word_embeddings.weight", (int(raw["vocab_size"]), config.width))
@@ -197,17 +198,6 @@ def read_bert(folder: Path) -> BertModel:
     return BertModel(
         config, words, _positions(arrays, raw, config), arrays.norm("embeddings.LayerNorm", config.width), layers
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UnsupportedModel(
-            f"{path} is missing. A model folder holds config.json, model.safetensors and tokenizer.json."
-        )
-    data = read_json(path)
-    if not isinstance(data, dict):
-        raise UnsupportedModel(f"{path} should hold one JSON object. Got {type(data).__name__}.")
-    return data
 
 
 def _config(folder: Path, raw: Mapping[str, Any]) -> BertConfig:
@@ -254,7 +244,7 @@ def _either(folder: Path, raw: Mapping[str, Any], *names: str) -> int:
 
 def _wanted_length(folder: Path) -> int:
     path = folder / "sentence_bert_config.json"
-    return int(_json(path).get("max_seq_length") or LONGEST) if path.is_file() else LONGEST
+    return int(read_object(path).get("max_seq_length") or LONGEST) if path.is_file() else LONGEST
 
 
 def _sentence(folder: Path) -> tuple[Literal["mean", "cls"], bool]:
@@ -273,7 +263,7 @@ def _sentence(folder: Path) -> tuple[Literal["mean", "cls"], bool]:
 
 
 def _pooling(path: Path) -> Literal["mean", "cls"]:
-    raw = _json(path)
+    raw = read_object(path)
     ways = sorted(name for name, value in raw.items() if name.startswith("pooling_mode_") and value)
     if "pooling_mode" in raw:
         ways = [f"pooling_mode_{raw['pooling_mode']}"]

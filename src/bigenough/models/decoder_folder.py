@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A language model's folder, as transformers writes it, read as what its GGUF file would hold.
 
-It decides which fact of config.json goes under which name, and what each array is called and how its rows lie. It
-refuses models that differ from what the names say: another architecture, stretched positions, sliding windows, arrays
-that are missing or that nobody knows.
+It decides which files count, what each array is called and how its rows lie. It refuses arrays that are missing, that
+nobody knows, or that have another shape than config.json says. What that file says is ``decoder_config``'s, the
+tokenizer ``decoder_vocabulary``'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.errors import UnsupportedModel
-from bigenough.models.decoder_vocabulary import FLOAT32, STRING, UINT32, vocabulary_fields
-from bigenough.models.gguf_weights import ARCHITECTURES, Field, GgufModel, Tensor, name_in_file
+from bigenough.models.decoder_config import CONFIG, FAMILIES, DecoderConfig, read_decoder_config
+from bigenough.models.decoder_vocabulary import STRING, UINT32, vocabulary_fields
+from bigenough.models.folder_json import read_object
+from bigenough.models.gguf_weights import Field, GgufModel, Tensor, name_in_file
 from bigenough.models.tensor_file import TensorFile
-from bigenough.storage import read_json
 
-__all__ = ["decoder_files", "read_decoder_folder"]
+__all__ = ["decoder_files", "folder_facts", "with_weights"]
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+TOKENIZER = "tokenizer.json"
 WEIGHTS, SHARDS = "model.safetensors", "model.safetensors.index.json"
-ALSO_READ = (
-    "tokenizer_config.json", "chat_template.jinja", "chat_template.json", "merges.txt",
-)  # fmt: skip
-FAMILIES: Mapping[str, str] = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
-"""From ``model_type`` to what a GGUF file calls the architecture."""
-HALF_RANGE = float(np.finfo(np.float16).max)
+ALSO_READ = ("tokenizer_config.json", "chat_template.jinja", "chat_template.json", "merges.txt")
 _PASSED_OVER = ("rotary_emb.inv_freq",)
 """Arrays of old folders that follow from config.json."""
 
@@ -48,11 +45,12 @@ def decoder_files(folder: Path) -> list[Path]:
                 f"{WEIGHTS}: save model and tokenizer there with save_pretrained."
             )
     also = [folder / name for name in ALSO_READ if (folder / name).is_file()]
+    also += sorted((folder / "additional_chat_templates").glob("*.jinja"))
     return [folder / CONFIG, folder / TOKENIZER, *also, *_weight_files(folder)]
 
 
-def read_decoder_folder(folder: Path, *, pre: str) -> GgufModel:
-    """What a GGUF file of the folder's model holds: metadata, tokenizer, and the matrices in 16 bits.
+def folder_facts(folder: Path, *, pre: str) -> GgufModel:
+    """What a GGUF file of the folder's model says of it, tokenizer included; no weights yet.
 
     Args:
         folder: config.json, tokenizer.json, and safetensors weights in one file or in shards.
@@ -62,85 +60,84 @@ def read_decoder_folder(folder: Path, *, pre: str) -> GgufModel:
         UnsupportedModel: something is missing, of a kind that is not known, or does not fit together.
         MissingExtra: the package gguf is not installed.
     """
-    raw = read_json(folder / CONFIG)
-    architecture = _architecture(folder, raw)
+    config = read_decoder_config(folder)
     fields = {
-        "general.architecture": Field(architecture, STRING, None),
+        "general.architecture": Field(config.architecture, STRING, None),
         "general.type": Field("model", STRING, None),
         "general.name": Field(folder.name, STRING, None),
         "general.file_type": Field(1, UINT32, None),
-        **_shape(folder, raw, architecture),
+        **config.fields,
+        **vocabulary_fields(folder, config.tokens, pre),
     }
-    bare = GgufModel(folder, fields, {})
-    tied = bool(raw.get("tie_word_embeddings", False))
-    tensors = {name: tensor for name, tensor in _tensors(folder, bare) if not (tied and name == "output.weight")}
-    _check_whole(folder, raw, tensors, tied)
-    rows = len(tensors["token_embd.weight"].data)
-    vocabulary = vocabulary_fields(folder, rows, pre)
-    sizes = {"llama.vocab_size": Field(rows, UINT32, None)} if architecture == "llama" else {}
-    return GgufModel(folder, {**fields, **sizes, **vocabulary}, tensors)
+    return GgufModel(folder, fields, {})
 
 
-def _architecture(folder: Path, raw: Mapping[str, Any]) -> str:
-    kind = str(raw.get("model_type"))
-    if kind not in FAMILIES:
+def with_weights(facts: GgufModel) -> GgufModel:
+    """The same with all arrays, matrices in 16 bits; they lie in memory until they are written.
+
+    Raises:
+        UnsupportedModel: an array is missing, unknown, of another shape than config.json says, or holds numbers that
+            are none or that 16 bits cannot hold.
+    """
+    folder, config = facts.path, read_decoder_config(facts.path)
+    shapes = _shapes(config)
+    tensors = {}
+    for path, theirs, array in _arrays(folder):
+        ours = name_in_file(theirs)
+        if config.tied and ours == "output.weight":
+            continue
+        if ours is None or ours not in shapes:
+            raise UnsupportedModel(
+                f"{path} has an array {theirs!r}, of which it is not known what it does. Name a plain "
+                f"{', '.join(FAMILIES)} model without experts, adapters or packed matrices."
+            )
+        if array.shape != shapes[ours]:
+            raise UnsupportedModel(
+                f"{path}: {theirs!r} has shape {array.shape}; {CONFIG} asks for {shapes[ours]}. Save or download the "
+                "model again."
+            )
+        tensors[ours] = _tensor(facts.rows_together(ours, array), theirs, path)
+    optional = (".bias", "_q_norm.weight", "_k_norm.weight")
+    missing = [name for name in shapes if name not in tensors and not name.endswith(optional)]
+    if missing:
         raise UnsupportedModel(
-            f"{folder / CONFIG} says model_type {kind!r}. Folders of {', '.join(FAMILIES)} models can be used "
-            f"(GGUF files of {', '.join(ARCHITECTURES)}). Convert another with llama.cpp's convert_hf_to_gguf.py and "
-            "name the GGUF file."
+            f"The weights in {folder} lack {len(missing)} arrays that {CONFIG} asks for, the first of them what a "
+            f"GGUF file calls {missing[0]!r}. Save or download the model again."
         )
-    if raw.get("sliding_window") and raw.get("use_sliding_window", kind == "mistral"):
-        raise UnsupportedModel(
-            f"{folder / CONFIG} lets each token see the last {raw['sliding_window']} only (sliding_window), which is "
-            "not known here. Name another model."
-        )
-    return FAMILIES[kind]
+    return replace(facts, tensors=tensors)
 
 
-def _shape(folder: Path, raw: Mapping[str, Any], architecture: str) -> dict[str, Field]:
-    """The architecture's facts."""
-    rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
-    stretched = str(rope.get("rope_type", rope.get("type", "default")))
-    if stretched != "default":
-        raise UnsupportedModel(
-            f"{folder / CONFIG} stretches positions ({stretched!r}), which is not known here. Name a model without, "
-            "or a GGUF file of this one."
-        )
-    width, heads = _whole(folder, raw, "hidden_size"), _whole(folder, raw, "num_attention_heads")
-    size = int(raw.get("head_dim") or width // heads)
-    whole = {
-        "block_count": _whole(folder, raw, "num_hidden_layers"),
-        "context_length": _whole(folder, raw, "max_position_embeddings"),
-        "embedding_length": width,
-        "feed_forward_length": _whole(folder, raw, "intermediate_size"),
-        "attention.head_count": heads,
-        "attention.head_count_kv": int(raw.get("num_key_value_heads") or heads),
-        "attention.key_length": size,
-        "attention.value_length": size,
-        **({"rope.dimension_count": size} if architecture == "llama" else {}),
-    }
-    broken = {
-        "attention.layer_norm_rms_epsilon": float(raw.get("rms_norm_eps", 1e-6)),
-        "rope.freq_base": float(rope.get("rope_theta") or raw.get("rope_theta") or 10000.0),
-    }
-    return {
-        **{f"{architecture}.{name}": Field(value, UINT32, None) for name, value in whole.items()},
-        **{f"{architecture}.{name}": Field(value, FLOAT32, None) for name, value in broken.items()},
-    }
-
-
-def _whole(folder: Path, raw: Mapping[str, Any], name: str) -> int:
-    if not isinstance(raw.get(name), int):
-        raise UnsupportedModel(f"{folder / CONFIG} should have a whole number {name}. Got {raw.get(name)!r}.")
-    return int(raw[name])
+def _shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every array that such a model has or may have, by its name in the file."""
+    width, inner = config.width, config.inner
+    asked, kept = config.heads * config.head_size, config.key_heads * config.head_size
+    matrices = {
+        "attn_q": (asked, width), "attn_k": (kept, width), "attn_v": (kept, width), "attn_output": (width, asked),
+        "ffn_gate": (inner, width), "ffn_up": (inner, width), "ffn_down": (width, inner),
+    }  # fmt: skip
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd.weight": (config.tokens, width), "output_norm.weight": (width,),
+    }  # fmt: skip
+    if not config.tied:
+        shapes["output.weight"] = (config.tokens, width)
+    heads = {"attn_q_norm": (config.head_size,), "attn_k_norm": (config.head_size,)}
+    for i in range(config.layers):
+        shapes |= {f"blk.{i}.{name}.weight": shape for name, shape in matrices.items()}
+        shapes |= {f"blk.{i}.{name}.weight": (width,) for name in ("attn_norm", "ffn_norm")}
+        # Biases that llama.cpp reads: of all matrices in llama files, of the first three in qwen2 files.
+        biased = {"llama": list(matrices), "qwen2": list(matrices)[:3]}.get(config.architecture, [])
+        shapes |= {f"blk.{i}.{name}.bias": matrices[name][:1] for name in biased}
+        shapes |= {f"blk.{i}.{name}.weight": shape for name, shape in heads.items() if config.architecture == "qwen3"}
+    return shapes
 
 
 def _weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
-    shards: Sequence[str] = ()
+    shards: list[str] = []
     if (folder / SHARDS).is_file():
-        shards = sorted(set(read_json(folder / SHARDS)["weight_map"].values()))
+        named = read_object(folder / SHARDS).get("weight_map")
+        shards = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
     missing = [name for name in shards if Path(name).name != name or not (folder / name).is_file()]
     if missing or not shards:
         raise UnsupportedModel(
@@ -150,46 +147,23 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in shards]
 
 
-def _tensors(folder: Path, bare: GgufModel) -> Iterator[tuple[str, Tensor]]:
-    """Each array under the file's name and with the file's order of rows."""
+def _arrays(folder: Path) -> Iterator[tuple[Path, str, NDArray[Any]]]:
+    """The file, the name in transformers and the numbers of each array."""
     for path in _weight_files(folder):
         file = TensorFile(path)
-        for theirs in file.names:
-            if theirs.endswith(_PASSED_OVER):
-                continue
-            ours = name_in_file(theirs)
-            if ours is None:
-                raise UnsupportedModel(
-                    f"{path} has an array {theirs!r}, of which it is not known what it does. Name a plain "
-                    f"{', '.join(FAMILIES)} model without experts, adapters or packed matrices."
-                )
-            yield ours, _tensor(bare.rows_together(ours, file.array(theirs)), theirs, path)
+        for name in file.names:
+            if not name.endswith(_PASSED_OVER):
+                yield path, name, file.array(name)
 
 
 def _tensor(array: NDArray[Any], name: str, path: Path) -> Tensor:
     if array.dtype.kind != "f":
         raise UnsupportedModel(f"{path} has {name!r} packed as {array.dtype}; name a folder with plain weights.")
-    if array.ndim < 2:
-        return Tensor("F32", np.ascontiguousarray(array, np.float32))
-    if np.abs(array).max(initial=0.0) > HALF_RANGE:
-        raise UnsupportedModel(f"{path} has numbers in {name!r} that 16 bits cannot hold. Name a GGUF file of it.")
-    return Tensor("F16", np.ascontiguousarray(array, np.float16))
-
-
-def _check_whole(folder: Path, raw: Mapping[str, Any], tensors: Mapping[str, Tensor], tied: bool) -> None:
-    """Raise ``UnsupportedModel`` unless every layer of config.json has its arrays, and the tokens theirs."""
-    needed = ["token_embd.weight", "output_norm.weight", *([] if tied else ["output.weight"])]
-    parts = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
-    needed += [f"blk.{i}.{part}.weight" for i in range(int(raw["num_hidden_layers"])) for part in parts]
-    missing = [name for name in needed if name not in tensors]
-    if missing:
+    packing, dtype = ("F32", np.float32) if array.ndim < 2 else ("F16", np.float16)
+    # Turned round, so that a number that is none is refused too.
+    if not np.abs(array).max(initial=0.0) <= np.finfo(dtype).max:
         raise UnsupportedModel(
-            f"The weights in {folder} lack {len(missing)} arrays that config.json asks for, the first of them what a "
-            f"GGUF file calls {missing[0]!r}. Save or download the model again."
+            f"{path} has numbers in {name!r} that are none, or that {packing} cannot hold. Name a GGUF file of it, or "
+            "download it again."
         )
-    shape = tensors["token_embd.weight"].data.shape
-    if shape != (int(raw["vocab_size"]), int(raw["hidden_size"])):
-        raise UnsupportedModel(
-            f"The token matrix in {folder} has shape {shape}; config.json asks for "
-            f"({raw['vocab_size']}, {raw['hidden_size']}). Save or download the model again."
-        )
+    return Tensor(packing, np.ascontiguousarray(array, dtype))

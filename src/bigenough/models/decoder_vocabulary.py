@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigenough.errors import MissingExtra, UnsupportedModel
+from bigenough.models.folder_json import read_object
 from bigenough.models.gguf_weights import Field
-from bigenough.storage import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -24,7 +24,7 @@ __all__ = ["PRE", "folder_tokenizer", "vocabulary_fields"]
 
 PRE = "tokenizer.ggml.pre"
 """The entry that names how a text is cut into words."""
-UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+UINT32, INT32, BOOL, STRING, ARRAY = 4, 5, 7, 8, 9
 """Types of GGUF entries (ggml's ``docs/gguf.md``)."""
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """Kinds of tokens (llama.h, ``llama_token_type``)."""
@@ -34,20 +34,16 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
     """The folder's own tokenizer, which any other has to agree with.
 
     Raises:
-        UnsupportedModel: tokenizer.json is missing, cannot be read, or is no byte-level BPE.
+        UnsupportedModel: tokenizer.json is missing, cannot be read, is no byte-level BPE, or changes texts by more than
+            Unicode's form NFC.
     """
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise UnsupportedModel(
-            f"{path} is missing. A language model's folder holds config.json, tokenizer.json and safetensors weights: "
-            "save it there with save_pretrained, tokenizer included."
-        )
+    raw = read_object(path)
     try:
         found = Tokenizer.from_file(str(path))
-        raw = read_json(path)
-        kind = raw["model"]["type"]
+        kind = str(raw["model"]["type"])
     except Exception as error:  # the library raises bare exceptions
         raise UnsupportedModel(f"{path} cannot be read as a tokenizer ({error}). Save or download it again.") from error
     if kind != "BPE" or "ByteLevel" not in _kinds(raw.get("decoder")):
@@ -55,6 +51,11 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
             f"{path} is a {kind} tokenizer that does not stand on bytes. Folders of models with byte-level BPE "
             "(Llama 3, Qwen, SmolLM) can be used. Convert another with llama.cpp's convert_hf_to_gguf.py, and name the "
             "GGUF file."
+        )
+    if (raw.get("normalizer") or {"type": "NFC"}).get("type") != "NFC":
+        raise UnsupportedModel(
+            f"{path} changes texts before it cuts them ({raw['normalizer']}), which llama.cpp does not. Name a GGUF "
+            "file of this model that its makers published."
         )
     return found
 
@@ -78,7 +79,7 @@ def vocabulary_fields(folder: Path, rows: int, pre: str) -> dict[str, Field]:
         UnsupportedModel: the tokenizer has tokens beyond the matrix, or cannot be read.
         MissingExtra: the package gguf is not installed.
     """
-    raw = read_json(folder / "tokenizer.json")
+    raw = read_object(folder / "tokenizer.json")
     tokens, kinds = _tokens(folder, raw, rows)
     special = _special(folder, rows)
     fields = {

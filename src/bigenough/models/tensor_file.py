@@ -16,6 +16,9 @@ from bigenough.errors import UnsupportedModel
 
 __all__ = ["TensorFile"]
 
+KINDS = frozenset({"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"})
+"""What an array may be made of; numbers of 8 bits and less with a point (F8_E4M3 and others) are not read."""
+
 
 class TensorFile:
     """A safetensors file.
@@ -36,8 +39,18 @@ class TensorFile:
             raise UnsupportedModel(f"{path} cannot be read as safetensors ({error}): download it again.") from error
 
     def array(self, name: str) -> NDArray[Any]:
-        """One array, in the type in which it is kept; float32 where that is bf16."""
-        if self._file.get_slice(name).get_dtype() != "BF16":
+        """One array, in the type in which it is kept; float32 where that is bf16.
+
+        Raises:
+            UnsupportedModel: it is kept in numbers that are not known here.
+        """
+        kind = self._file.get_slice(name).get_dtype()
+        if kind not in KINDS:
+            raise UnsupportedModel(
+                f"{self.path} keeps {name!r} as {kind}, which is not read here. Name a copy of the model in 16 or 32 "
+                "bits."
+            )
+        if kind != "BF16":
             found: NDArray[Any] = self._file.get_tensor(name)
             return found
         entry, start = self._header[name], self._start
