@@ -10,6 +10,7 @@ come to with either as the reference; the small rungs stand in the order of thei
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -77,7 +78,7 @@ def run(bench: Bench, names: tuple[str, ...], done: Mapping[str, Any]) -> Iterat
         split = sampled(bench, name)
         figures = {row: done[f"{name} | {row}"] for row in MODELS if f"{name} | {row}" in done}
         wanted = [row for row, model in MODELS.items() if bench.rungs is None or model.rung in bench.rungs]
-        stale = f"{name} | verdicts" not in done or f"{name} | differences" not in done
+        stale = any(f"{name} | {part}" not in done for part in ("verdicts", "differences", "answers"))
         with ExitStack() as stack:
             server: Server | None = None
             for row in wanted:
@@ -97,6 +98,7 @@ def run(bench: Bench, names: tuple[str, ...], done: Mapping[str, Any]) -> Iterat
             yield {
                 f"{name} | verdicts": {"set": name, "verdicts": _verdicts(bench, name, figures)},
                 f"{name} | differences": {"set": name, "differences": _differences(bench, name, figures)},
+                f"{name} | answers": {"set": name, "answers": _answers(bench, name, figures)},
             }
 
 
@@ -201,6 +203,16 @@ def _differences(bench: Bench, name: str, figures: Mapping[str, Any]) -> list[di
     return found
 
 
+def _answers(bench: Bench, name: str, figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """For each model the share of the rows that got its commonest answer, and of those whose label that is."""
+    found = {}
+    for row in (row for row in figures if "failed" not in figures[row]):
+        gold, said = rows.kept(_path(bench, name, row))
+        answer, times = Counter(said).most_common(1)[0]
+        found[row] = {"said": times / len(said), "gold": gold.count(answer) / len(gold)}
+    return found
+
+
 def _path(bench: Bench, name: str, row: str) -> Path:
     return bench.cache / PART / name / f"{rows.slug(row)}.npz"
 
@@ -216,16 +228,18 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         f"rows, one by one, on {threads} thread{'s' if threads > 1 else ''}. Milliseconds are the median; through the "
         "endpoint they are those of the request. Two ways that differ only in the correction are read once. Energy is "
         "modelled from processor time, the server's included. *No label*: rows whose answer named none; such a row "
-        "counts as right with a chance of one in as many as there are classes.",
+        "counts as right with a chance of one in as many as there are classes. *Commonest answer*: the share of the "
+        "rows that got it, and in brackets that of the rows whose label it is.",
         "",
-        "| set | model | accuracy [95 %] | macro F1 | ms a row | mWh a row | no label | fit s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| set | model | accuracy [95 %] | macro F1 | ms a row | mWh a row | no label | fit s | commonest answer |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     names = list(dict.fromkeys(each["set"] for each in made))
     for name in names:
         about = name
         for row in (row for row in MODELS if f"{name} | {row}" in results):
-            lines.append(f"| {about} | {row} | {row_of(results[f'{name} | {row}'])} |")
+            share = _share(results.get(f"{name} | answers", {}).get("answers", {}).get(row))
+            lines.append(f"| {about} | {row} | {row_of(results[f'{name} | {row}'])} | {share} |")
             about = ""
     lines += ["", *(f"Energy: {source}." for source in sources), ""]
     lines += ["| set | reference | verdict |", "| --- | --- | --- |"]
@@ -244,6 +258,10 @@ def row_of(each: Mapping[str, Any]) -> str:
         f"{rows.percent(each['accuracy'])} | {100 * each['macro_f1']['value']:.1f} | {each['ms']:.3g} | {mwh} "
         f"| {each['unnamed']} | {fit}"
     )
+
+
+def _share(commonest: Mapping[str, float] | None) -> str:
+    return "" if commonest is None else f"{100 * commonest['said']:.0f} % ({100 * commonest['gold']:.0f} %)"
 
 
 def _counted(results: Mapping[str, Any]) -> list[str]:
