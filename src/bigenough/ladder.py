@@ -18,7 +18,7 @@ from bigenough.options import Options
 from bigenough.progress import Progress
 from bigenough.rungs.candidate import Budget, Candidate, Found, candidate_key, make_candidate
 from bigenough.rungs.fit_memory import FitMemory
-from bigenough.rungs.halving import SHARES, tournament
+from bigenough.rungs.halving import tournament
 from bigenough.rungs.protocol import Rung, Workbench, is_remote
 from bigenough.shrinking import parent_of, steps
 from bigenough.storage import content_hash
@@ -180,7 +180,9 @@ class Ladder:
         self.folder.write("search.json", held.record)
         whole = sum(result.seconds for result in held.results.values()) or 1.0
         found = {
-            name: Found(result, SHARES, held.fit_minutes.get(name), _share(reading.to_json(), result.seconds / whole))
+            name: Found(
+                result, held.points[name], held.fit_minutes.get(name), _share(reading.to_json(), result.seconds / whole)
+            )
             for name, result in held.results.items()
         }
         left_out += [LeftOut(name, reason) for name, reason in held.left_out.items()]

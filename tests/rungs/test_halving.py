@@ -202,11 +202,24 @@ def test_a_costly_rung_is_told_its_minutes_a_part_in_proportion(bench):
     clock = Clock()
     costly = CostlyRung("costly", 9, clock, seconds=60.0)
     found = run([costly], bench, clock, minutes=10, trials=1)
-    part, whole = costly.allowed
+    part, whole, middle = costly.allowed
+    assert middle == pytest.approx(whole / 3)
     assert part == pytest.approx(whole / 9)
     assert found.fit_minutes == {"costly": pytest.approx(whole)}
     assert whole * (1 / 9 + 1 + 4 / 3) == pytest.approx(10)
     assert is_costly(costly)
+
+
+def test_a_costly_rung_has_a_learning_curve_too(bench):
+    """First settings go from a ninth to all rows; the third between is made where a quarter of what is left pays it."""
+    clock = Clock()
+    costly, dear = CostlyRung("costly", 8, clock, seconds=60.0), CostlyRung("dear", 9, clock, seconds=900.0)
+    found = run([costly, dear], bench, clock, minutes=50, trials=1)
+    assert costly.rows() == [100, 900, 300]
+    assert [point.rows for point in found.points["costly"]] == [100, 300]
+    scores = [point.score for point in found.points["costly"]]
+    assert scores[0] < scores[1] < found.results["costly"].score
+    assert [point.rows for point in found.points["dear"]] == [100]
 
 
 def test_a_costly_rungs_model_is_kept_for_the_fit_on_all_rows_only(bench, tmp_path):

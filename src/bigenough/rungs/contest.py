@@ -13,7 +13,7 @@ from typing import Any
 from bigenough.errors import MissingExtra, OutOfDisk, WeightsNotFound
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.protocol import Predictor, Rung, Settings
-from bigenough.rungs.search import SearchResult
+from bigenough.rungs.search import CurvePoint, SearchResult
 from bigenough.rungs.suggestions import Suggestions
 from bigenough.rungs.trials import TrialRecord, Trials, Tried, is_costly, settled
 from bigenough.task import Examples
@@ -156,6 +156,7 @@ class Contestant:
         else:
             seconds = tried.record.seconds
             entry.tried.append((part, tried))
+            entry.tried.sort(key=lambda pair: pair[0].share)
             self._took[len(part.examples)] = seconds
         if memory is not self.work.memory:
             self.work.memory.reused += memory.reused - reused
@@ -173,12 +174,21 @@ class Contestant:
         known = rows if rows in self._took else max(self._took)
         return rows / known * self._took[known]
 
+    def _chosen(self) -> Tried:
+        """By the search's own rule among the entries that came to all rows."""
+        return settled([tried for _, tried in self.finished], self.entries[0].at(self.parts[-1]), self.work)
+
+    def points(self) -> tuple[CurvePoint, ...]:
+        """The scores of the chosen settings on the parts before all rows."""
+        chosen = self._chosen()
+        entry = next(entry for entry, tried in self.finished if tried is chosen)
+        return tuple(CurvePoint(len(part.examples), tried.score) for part, tried in entry.tried[:-1])
+
     def result(self) -> SearchResult | None:
-        """The search's result, by the search's own rule among the entries that came to all rows; None without any."""
-        finished = self.finished
-        if not finished:
+        """The search's result; None when no entry came to all rows."""
+        if not self.finished:
             return None
-        chosen = settled([tried for _, tried in finished], self.entries[0].at(self.parts[-1]), self.work)
+        chosen = self._chosen()
         whole = len(self.parts[-1].examples)
         return SearchResult(
             chosen.record.settings, chosen.score, chosen.log_loss,

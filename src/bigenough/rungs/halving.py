@@ -31,21 +31,23 @@ from bigenough.rungs.contest import Contestant, Entry, Part, PartTrial
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.protocol import Rung, Workbench
 from bigenough.rungs.sample import stratified_order
-from bigenough.rungs.search import SearchResult
+from bigenough.rungs.search import CurvePoint, SearchResult
 from bigenough.rungs.trials import Trials, is_costly
 from bigenough.task import Examples
 from bigenough.task.task import MetricName
 
-__all__ = ["SHARES", "PartTrial", "Tournament", "tournament"]
+__all__ = ["PartTrial", "Tournament", "tournament"]
 
 SHARES = (1 / 9, 1 / 3)
-"""The parts of fit before all of it; the learning curve on the same shares costs nothing more."""
+"""The parts of fit before all of it, which are the learning curve's too."""
 KEPT = 3
 """One of so many goes on."""
 FEWEST_ROWS, FEWEST_A_CLASS = 90, 3
 """A part with fewer rows ranks by luck and is left out."""
 CHALLENGERS_SHARE = 1 / 4
 """How much of what the cheap rungs leave the costly ones must leave for their challengers, if they need it."""
+CURVE_SHARE = 1 / 4
+"""How much of the time left one more point of a costly rung's learning curve may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +56,14 @@ class Tournament:
 
     Attributes:
         results: by rung, the same as ``search`` gives; its trials are ``PartTrial``.
+        points: by rung, how the settings that it ended with did on parts of fit.
         left_out: why a rung has no result.
         fit_minutes: what a costly rung's fit was allowed, which its refit should be too.
         record: all that was tried, at which share, its score and seconds, and why it stopped; JSON values.
     """
 
     results: Mapping[str, SearchResult]
+    points: Mapping[str, Sequence[CurvePoint]]
     left_out: Mapping[str, str]
     fit_minutes: Mapping[str, float]
     record: Mapping[str, Any]
@@ -283,6 +287,16 @@ def _costly_rungs(ground: _Field) -> None:
         mine = (ground.purse.left - kept_free) / (len(costly) - place)
         one.full_minutes = max(0.0, mine) / 60 / (sum(part.share for part in steps) + ground.refit)
         ground.first_settings(one, steps, ahead=1 + ground.refit)
+    for one in costly:
+        _middle_parts(ground, one)
+
+
+def _middle_parts(ground: _Field, one: Contestant) -> None:
+    """The parts that a costly rung's first settings passed over: without them its learning curve foretells nothing."""
+    for entry, _ in one.finished:
+        for part in one.parts:
+            if entry.at(part) is None and (one.seconds_on(part) or 0.0) <= CURVE_SHARE * max(0.0, ground.purse.left):
+                ground.fit(one, entry, part)
 
 
 def _no_time(foretold: float | None, left: float) -> str:
@@ -312,4 +326,5 @@ def _ended(ground: _Field, minutes: float) -> Tournament:
         "left_out": left_out,
     }
     allowed = {one.name: one.full_minutes for one in ground.contestants if one.full_minutes is not None}
-    return Tournament(results, left_out, allowed, record)
+    points = {one.name: one.points() for one in ground.contestants if one.name in results}
+    return Tournament(results, points, left_out, allowed, record)

@@ -43,13 +43,13 @@ class Found:
 
     Attributes:
         result: settings, trials and what was said of select.
-        shares: the parts of fit that were fitted on the way, which the learning curve then takes.
+        points: its learning curve, from the fits on parts of fit that led there.
         fit_minutes: what a costly rung's fit was allowed.
         energy: its share of the energy of the search, as JSON values.
     """
 
     result: SearchResult
-    shares: Sequence[float]
+    points: Sequence[CurvePoint]
     fit_minutes: float | None
     energy: Mapping[str, Any]
 
@@ -138,19 +138,20 @@ class Making:
         )  # fmt: skip
 
     def _curve(self, found: SearchResult) -> Sequence[CurvePoint]:
+        """From the search over all rungs, which was on parts of fit before; else drawn now."""
+        if self.searched is not None:
+            return *self.searched.points, CurvePoint(len(self.fit), found.score)
         return learning_curve(
             self.rung, found.settings, self.fit, self.select, len(self.task.classes), self.task.metric,
-            bench=self.bench, full_score=found.score, memory=self.memory, **self._curve_choices(found),
+            bench=self.bench, full_score=found.score, memory=self.memory, **self._left_for_curve(found),
         )  # fmt: skip
 
-    def _curve_choices(self, found: SearchResult) -> dict[str, Any]:
-        """Which parts the curve takes, and what a costly rung's budget leaves for it once the refit is paid."""
-        shares = {} if self.searched is None else {"shares": self.searched.shares}
+    def _left_for_curve(self, found: SearchResult) -> dict[str, Any]:
+        """What a costly rung's budget leaves for the curve once the refit is paid."""
         if not is_costly(self.rung):
-            return shares
+            return {}
         full = max((trial.seconds for trial in found.trials if trial.score is not None), default=0.0)
-        left = 60 * self.budget.minutes - found.seconds - 1.2 * full if self.searched is None else 0.0
-        return {**shares, "seconds_left": left, "full_seconds": full}
+        return {"seconds_left": 60 * self.budget.minutes - found.seconds - 1.2 * full, "full_seconds": full}
 
     def _refit(self, examples: Examples, settings: Settings) -> Watched:
         """The fit of what is shipped, with whatever the rung tells of it."""
