@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.errors import MissingExtra, UnsupportedModel
-from bigenough.models import DEFAULT_ENCODER, resolve
+from bigenough.models import resolve
 from bigenough.models.bert import BertModel, read_bert
 from bigenough.rungs.class_texts import TEMPLATES, class_texts, names_say_nothing
 from bigenough.rungs.dense import first_head, fit_head
 from bigenough.rungs.frozen import shared_encoder
+from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
@@ -51,7 +52,7 @@ class _Fit(NamedTuple):
     """The arrays that its graph was made of, if they were tuned."""
 
 
-class FewRung:
+class FewRung(OnEncoder):
     """A contrastively tuned encoder; ``encoder`` is a name or folder that ``models.resolve`` understands."""
 
     name = "few"
@@ -61,13 +62,6 @@ class FewRung:
     requires = ("torch", "transformers")
     extra = "tune"
     costly = True
-
-    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
-        self.encoder = encoder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """The encoder's weights."""
-        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
 
     def unsuited(self, examples: Examples, n_classes: int) -> str | None:
         """Whether there are too few or too many labels a class, on average."""

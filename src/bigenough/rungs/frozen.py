@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.models import DEFAULT_ENCODER, resolve
+from bigenough.models import resolve
 from bigenough.models.encoder import Encoder
 from bigenough.models.prepared import PreparedEncoder, prepared_encoder
 from bigenough.rungs.dense import first_head, fit_head, suggest_head
+from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.task import Examples
@@ -23,7 +24,7 @@ _MOST_KEPT = 150_000
 """Sentence vectors that trials share in memory, 3.1 kB each."""
 
 
-class FrozenRung:
+class FrozenRung(OnEncoder):
     """A frozen encoder with a head; ``encoder`` is a name or folder that ``models.resolve`` understands.
 
     The head reads the sentence vector and, beside it, the mean of the middle layer: the last layer was trained for
@@ -39,13 +40,6 @@ class FrozenRung:
     first_settings_hold = 2.0
     """As for linear. On parts of four public training sets, four seeds each, holding on for two errors instead of one
     gained 0.08 points on average on rows that neither had seen; choosing by five folds gained as much."""
-
-    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
-        self.encoder = encoder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """The encoder's weights."""
-        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """The usual head's, but a strong penalty for up to four classes.

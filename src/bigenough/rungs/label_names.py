@@ -20,6 +20,7 @@ from bigenough.models import DEFAULT_ENCODER, resolve
 from bigenough.models.prepared import prepared_encoder
 from bigenough.rungs.class_texts import TEMPLATES, class_texts, names_say_nothing
 from bigenough.rungs.frozen import shared_encoder
+from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.predictors.softmax import softmax
@@ -39,7 +40,7 @@ MOST_READ = 20_000
 """Texts from which the centres are taken; more would move them no more."""
 
 
-class LabelNamesRung:
+class LabelNamesRung(OnEncoder):
     """An encoder compares texts with class names; ``encoder`` is a name or folder that ``models.resolve`` understands.
 
     ``bench.class_names`` has the names and ``bench.descriptions`` what the user said of them. The labels of the rows
@@ -50,13 +51,6 @@ class LabelNamesRung:
     version = 1
     summary = "sentence encoder, frozen, compared with the class names; learns from no label"
     place = 22
-
-    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
-        self.encoder = encoder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """The encoder's weights."""
-        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Names in a few sentences, moved once towards the texts that lie near them."""

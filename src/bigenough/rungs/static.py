@@ -7,18 +7,19 @@ fine-tuning of token vectors, written as one convex problem. What is left in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.errors import BadOption
-from bigenough.models import DEFAULT_ENCODER, resolve
+from bigenough.models import resolve
 from bigenough.models.bert import read_bert
 from bigenough.models.prepared import prepared_encoder
 from bigenough.models.token_table import TokenTable, distilled_table, token_weights
 from bigenough.rungs.dense import first_head, fit_head, regression, suggest_head
+from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.static import StaticPredictor
 from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.task import Examples
@@ -32,20 +33,13 @@ _MOST_FREE = 1_000_000
 """Numbers of free tokens, one for each class, that are fitted at most: the most frequent tokens get them."""
 
 
-class StaticRung:
+class StaticRung(OnEncoder):
     """Static embeddings with a head; ``encoder`` names the weights that the table is distilled from."""
 
     name = "static"
     version = 2
     summary = "mean of static token vectors, with logistic regression on it"
     place = 20
-
-    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
-        self.encoder = encoder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """The weights of the encoder that the token vectors are distilled from."""
-        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """As much say for the tokens themselves as for the encoder's vectors of them."""

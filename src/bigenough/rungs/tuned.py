@@ -10,21 +10,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.errors import MissingExtra, UnsupportedModel
-from bigenough.models import DEFAULT_ENCODER, resolve
+from bigenough.models import resolve
 from bigenough.models.bert import BertModel, read_bert
+from bigenough.rungs.by_targets import LearnsTargets
+from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.rungs.training.body import check_tokenizer
 from bigenough.rungs.training.distributed import LAUNCH, trained_by
 from bigenough.rungs.training.product import parity, predictor_of
-from bigenough.rungs.training.recipe import Recipe, Watch, one_hot
+from bigenough.rungs.training.recipe import Recipe, Watch
 from bigenough.task import Examples
 
 if TYPE_CHECKING:
@@ -37,13 +39,7 @@ _FEWEST_STEPS = 150
 _MOST_EPOCHS = 20.0
 
 
-class _Fit(NamedTuple):
-    predictor: EncoderPredictor
-    settings: Settings
-    record: Mapping[str, Any]
-
-
-class TunedRung:
+class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
     """A tuned encoder with a head; ``encoder`` is a name or folder that ``models.resolve`` understands."""
 
     name = "tuned"
@@ -53,13 +49,6 @@ class TunedRung:
     requires = ("torch", "transformers")
     extra = "tune"
     costly = True
-
-    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
-        self.encoder = encoder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """The encoder's weights."""
-        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Full training; many classes get more epochs and a higher learning rate, few rows more epochs."""
@@ -78,75 +67,28 @@ class TunedRung:
             seed_offset=trial.suggest_int("seed_offset", 0, 2),
         ).as_json()
 
-    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
-        """Train for as many epochs as the settings say."""
-        return self._fitted(examples.texts, one_hot(examples.labels, n_classes), settings, bench).predictor
-
-    def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
-        """``fit``, with what it took and what it gave up to keep within time and memory."""
-        return Watched(*self._fitted(examples.texts, one_hot(examples.labels, n_classes), settings, bench))
-
-    def fit_soft(
-        self,
-        texts: Sequence[str],
-        targets: NDArray[np.float64],
-        n_classes: int,
-        settings: Settings,
-        bench: Workbench,
-    ) -> EncoderPredictor:
-        """The same from (n, k) class probabilities in place of labels, such as a teacher's."""
-        return self._fitted(texts, targets.astype(np.float32), settings, bench).predictor
-
-    def fit_soft_recorded(
-        self,
-        texts: Sequence[str],
-        targets: NDArray[np.float64],
-        n_classes: int,
-        settings: Settings,
-        bench: Workbench,
-    ) -> Watched:
-        """``fit_soft``, with the record of ``fit_recorded``."""
-        return Watched(*self._fitted(texts, targets.astype(np.float32), settings, bench))
-
-    def fit_watching(
-        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
-    ) -> Watched:
-        """Train with a look at ``watch`` after each epoch; the settings say how long it was worth it."""
-        return Watched(*self._fitted(examples.texts, one_hot(examples.labels, n_classes), settings, bench, watch))
-
-    def fit_soft_watching(
-        self,
-        texts: Sequence[str],
-        targets: NDArray[np.float64],
-        n_classes: int,
-        settings: Settings,
-        bench: Workbench,
-        watch: Examples,
-    ) -> Watched:
-        """``fit_soft``, with a look at ``watch`` after each epoch."""
-        return Watched(*self._fitted(texts, targets.astype(np.float32), settings, bench, watch))
-
     def _fitted(
         self,
         texts: Sequence[str],
-        targets: NDArray[np.float32],
+        targets: NDArray[np.float64],
         settings: Settings,
         bench: Workbench,
         watch: Examples | None = None,
-    ) -> _Fit:
+    ) -> tuple[EncoderPredictor, Settings, Mapping[str, Any]]:
         recipe = Recipe.of(settings)
         train = _loop()
         tokenizer, body = self._start(bench)
         seen = None if watch is None else Watch(watch.texts, watch.labels)
+        single = targets.astype(np.float32)
         trained: Trained
         if command := os.environ.get(LAUNCH):
-            trained = trained_by(command, body, tokenizer, texts, targets, recipe, bench, seen)
+            trained = trained_by(command, body, tokenizer, texts, single, recipe, bench, seen)
         else:
-            trained = train(body, tokenizer, texts, targets, recipe, bench, seen)
+            trained = train(body, tokenizer, texts, single, recipe, bench, seen)
         predictor, record = predictor_of(trained, tokenizer, bench), dict(trained.record)
         if watch is not None:
             record["export"] = parity(predictor, trained.body, tokenizer, watch.texts, bench.threads)
-        return _Fit(predictor, trained.recipe.as_json(), record)
+        return predictor, trained.recipe.as_json(), record
 
     def _start(self, bench: Workbench) -> tuple[Tokenizer, BertModel]:
         """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.errors import BadOption
-from bigenough.models import DEFAULT_ENCODER, resolve
 from bigenough.models.packed_rows import PackedRows, PackedTable
 from bigenough.models.token_table import TokenTable, token_weights
+from bigenough.rungs.by_targets import LearnsTargets
 from bigenough.rungs.dense import first_head, regression
+from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.softmax import softmax
 from bigenough.rungs.predictors.static import StaticPredictor
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.rungs.row_weights import row_weights
 from bigenough.rungs.softmax_regression import balanced_weights
 from bigenough.rungs.static import static_table
@@ -43,7 +44,7 @@ _EPOCHS = 12
 """Epochs without sight of select: what early stopping comes to on most tasks."""
 
 
-class TunedStaticRung:
+class TunedStaticRung(OnEncoder, LearnsTargets[StaticPredictor]):
     """Static embeddings of tokens and pairs, tuned; ``encoder`` names the weights that the table is distilled from."""
 
     name = "tuned-static"
@@ -52,13 +53,6 @@ class TunedStaticRung:
     place = 25
     requires = ("torch",)
     extra = "tune"
-
-    def __init__(self, encoder: str = DEFAULT_ENCODER) -> None:
-        self.encoder = encoder
-
-    def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """The weights of the encoder that the token vectors are distilled from."""
-        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Pairs as well as tokens; the epochs are found on select."""
@@ -78,43 +72,6 @@ class TunedStaticRung:
             "dropout": trial.suggest_categorical("dropout", [0.0, 0.2, 0.4]),
             "smoothing": trial.suggest_categorical("smoothing", [0.0, 0.1]),
         }
-
-    def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> StaticPredictor:
-        """Tune for as many epochs as the settings say."""
-        return self._fitted(examples.texts, _one_hot(examples.labels, n_classes), settings, bench)[0]
-
-    def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
-        """``fit``, with the epochs and pairs it came to."""
-        return Watched(*self._fitted(examples.texts, _one_hot(examples.labels, n_classes), settings, bench))
-
-    def fit_soft(
-        self,
-        texts: Sequence[str],
-        targets: NDArray[np.float64],
-        n_classes: int,
-        settings: Settings,
-        bench: Workbench,
-    ) -> StaticPredictor:
-        """The same from (n, k) class probabilities in place of labels, such as a teacher's."""
-        return self._fitted(texts, targets, settings, bench)[0]
-
-    def fit_watching(
-        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
-    ) -> Watched:
-        """Tune until the score on the watched rows no longer grows."""
-        return Watched(*self._fitted(examples.texts, _one_hot(examples.labels, n_classes), settings, bench, watch))
-
-    def fit_soft_watching(
-        self,
-        texts: Sequence[str],
-        targets: NDArray[np.float64],
-        n_classes: int,
-        settings: Settings,
-        bench: Workbench,
-        watch: Examples,
-    ) -> Watched:
-        """``fit_soft``, until the score on the watched rows no longer grows."""
-        return Watched(*self._fitted(texts, targets, settings, bench, watch))
 
     def _fitted(
         self,
@@ -221,10 +178,6 @@ def _with_pairs(table: TokenTable, texts: Sequence[str], n_classes: int, setting
     keys = np.sort(keys[np.argsort(-counts, kind="stable")[:most]])
     rows = np.zeros((len(keys), table.vectors.shape[1]), np.float32)
     return TokenTable(np.concatenate([table.vectors, rows]), table.tokenizer, keys)
-
-
-def _one_hot(labels: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
-    return np.eye(n_classes)[labels]
 
 
 def _check(settings: Settings) -> None:
