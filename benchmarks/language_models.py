@@ -253,11 +253,19 @@ def row_of(each: Mapping[str, Any]) -> str:
     if "failed" in each:
         return f"failed: {each['failed'].replace('|', '/')} | | | | | "
     mwh = "unknown" if each["mwh"] is None else f"{each['mwh']:.3g}"
+    ms = f"{each['ms']:,.0f}" if each["ms"] >= 100 else f"{each['ms']:.3g}"
     fit = "" if each["fit_s"] is None else f"{each['fit_s']:,.1f}"
     return (
-        f"{rows.percent(each['accuracy'])} | {100 * each['macro_f1']['value']:.1f} | {each['ms']:.3g} | {mwh} "
+        f"{rows.percent(each['accuracy'])} | {100 * each['macro_f1']['value']:.1f} | {ms} | {mwh} "
         f"| {each['unnamed']} | {fit}"
     )
+
+
+def _why(name: str, one: str, other: str, results: Mapping[str, Any]) -> str:
+    """Where the first way lost: how much each of the two leans to one answer."""
+    leaning = results[f"{name} | answers"]["answers"]
+    told = " and ".join(f"*{row}* to {100 * leaning[row]['said']:.0f} % of the rows" for row in (one, other))
+    return f"Where it lost, on {name}: one answer is given by {told}"
 
 
 def _share(commonest: Mapping[str, float] | None) -> str:
@@ -274,10 +282,12 @@ def _counted(results: Mapping[str, Any]) -> list[str]:
             seen = [(name, each["difference"]) for name, each in found if (each["one"], each["other"]) == (one, other)]
             better, worse = sum(d["low"] > 0 for _, d in seen), sum(d["high"] < 0 for _, d in seen)
             each_set = "; ".join(f"{name} {rows.percent(d)}" for name, d in seen)
+            lost = [name for name, d in seen if d["high"] < 0]
             told.append(
                 f"*{one}* − *{other}*: shown better on {better} and worse on {worse} of {len(seen)} sets ({each_set})"
                 if seen
                 else f"*{one}* − *{other}*: not measured"
             )
+            told += [_why(name, one, other, results) for name in lost]
         lines.append(f"- {question}, paired difference in accuracy [95 %], in points. {'. '.join(told)}.")
     return lines
