@@ -153,7 +153,7 @@ def table(figures: Mapping[str, Any]) -> str:
     """The page's part of it."""
     cost = figures["cost"]
     lines = [
-        f"{figures['set']}, {figures['labels']} labels, {figures['model']['name']}, {figures['threads']} threads, "
+        f"{figures['set']}, {figures['labels']} labels, {figures['model']['name']}, threads: {figures['threads']}, "
         f"{cost['rows']} rows: a prompt of {cost['prompt_tokens']['median']:.0f} tokens (median), of which "
         f"{cost['row_tokens']['median']:.0f} are the row's own; the labels' {cost['label_tokens']:,} tokens are "
         f"{cost['tree_tokens']:,} as a tree.",

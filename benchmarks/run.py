@@ -93,7 +93,8 @@ def measure(part: str, bench: Bench, names: tuple[str, ...] | None, kept: dict) 
         few = {} if bench.rows is None else {"rows": bench.rows, "timed": bench.rows}
         yield label_scoring.run(bench.data, threads=bench.threads, **few)
     elif part == "sequential":
-        yield {"truths": sequential.run(bench.rows or sequential.STUDIES)}
+        studies = bench.rows or sequential.STUDIES
+        yield {"truths": sequential.run(studies), "edge": sequential.edge(studies)}
     else:
         yield MODULES[part].run(bench.data, threads=bench.threads)
 
@@ -164,7 +165,9 @@ def write_figures(path: Path, figures: dict) -> None:
 
 
 def _table(part: str, figures: dict) -> str:
-    return sequential.table(figures["truths"]) if part == "sequential" else MODULES[part].table(figures)
+    if part == "sequential":
+        return sequential.page(figures["truths"], figures["edge"])
+    return str(MODULES[part].table(figures))
 
 
 def write_page(stored: Path, page: Path = HERE / "RESULTS.md") -> None:

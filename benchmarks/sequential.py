@@ -119,6 +119,40 @@ def table(figures: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def edge(studies: int = STUDIES) -> list[dict[str, float]]:
+    """At the margin itself, where both findings are false: how often each was found, looking after every row of 4n."""
+    from bigenough.verdict.power import rows_needed
+
+    figures = []
+    for discordance in DISCORDANCES:
+        n = TIMES[-1] * rows_needed(MARGIN, discordance, ALPHA)
+        rng = np.random.default_rng([8, round(1000 * discordance)])
+        not_worse, worse = crossings(rng, n, -MARGIN, discordance, studies, expected=discordance)
+        figures.append(
+            {
+                "discordance": discordance, "certify_rows": n, "studies": studies,
+                "not_worse": float((not_worse <= n).mean()), "worse": float((worse <= n).mean()),
+            }
+        )  # fmt: skip
+    return figures
+
+
+def page(truths: list[dict[str, float]], at_edge: list[dict[str, float]]) -> str:
+    """The part of the results' page."""
+    false = "; ".join(
+        f"discordance {each['discordance']:.0%}: {each['not_worse']:.1%} and {each['worse']:.1%}" for each in at_edge
+    )
+    return (
+        f"Simulated studies, margin {100 * MARGIN:g} points, level {ALPHA:.0%}, batches of {BATCH}: how many certify "
+        "rows a paid reference is asked about when asking stops as soon as a test that may be looked at any time has "
+        "decided. n is what the test of fixed size needs; true differences are in points. *Decided*: the right "
+        "finding, in brackets that of the test of fixed size. The same tables are in docs/statistics.md.\n\n"
+        f"{table(truths)}\n\n"
+        f"False findings at the margin itself, of {at_edge[0]['studies']:,} studies each looked at after every one of "
+        f"{TIMES[-1]}n rows, *not worse* and *worse*, at most {ALPHA:.0%} each being promised: {false}."
+    )
+
+
 def plug_in(differences: np.ndarray, margin: float, alpha: float, kind: str, expected: float) -> np.ndarray:
     """(studies,) rows until "not worse" was found by Waudby-Smith & Ramdas's plug-in bets, aGRAPA or ONS.
 
