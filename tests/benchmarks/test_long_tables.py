@@ -221,8 +221,11 @@ def test_every_part_has_a_title_a_place_on_the_page_and_a_table(bench_module, tm
     assert all(callable(module.table) for module in run.MODULES.values())
     truth = {"discordance": 0.1, "difference": 0.0, "rows_asked": 900.0, "worse": 0.01, "fixed_worse": 0.02}
     truths = [{**truth, "certify_rows": 1500 * n, "not_worse": 0.8, "fixed_not_worse": 0.9} for n in (1, 2, 4)]
-    run.write_figures(tmp_path / "sequential.json", {"truths": truths})
+    edge = {"discordance": 0.1, "certify_rows": 6000, "studies": 2000, "not_worse": 0.041, "worse": 0.03}
+    run.write_figures(tmp_path / "sequential.json", {"truths": truths, "edge": [edge]})
     run.write_page(tmp_path, tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
     assert "## Rows asked when stopping early" in page
+    assert "of 2,000 studies each" in page
+    assert "discordance 10%: 4.1% and 3.0%." in page
     assert "| 10% | 1,500 | +0 | 900 | 900 | 900 | 80% (90%) | 80% (90%) | 80% (90%) |" in page

@@ -85,7 +85,7 @@ def test_rows_in_a_wrong_order_would_be_noticed(path, tmp_path, monkeypatch):
     source = read_gguf(path)
     network = moved(built_decoder(source, ANSWERS, PREFIX, DecoderRecipe(lora_rank=4), EXACT))
     changed = folded_updates(network, source)
-    monkeypatch.setattr(type(source), "_rows_together", lambda self, name, array: array)
+    monkeypatch.setattr(type(source), "rows_together", lambda self, name, array: array)
     write_gguf(tmp_path / "wrong.gguf", source, changed, "F16")
     assert np.abs(centred(llama_scores(tmp_path / "wrong.gguf")) - centred(torch_scores(network))).max() > 0.1
 
