@@ -61,7 +61,7 @@ def folder_as_gguf(folder: Path, cache: Path) -> Path:
         MissingExtra: gguf or xllamacpp is not installed.
         OutOfDisk: there is no room for the file.
     """
-    hashes = {path.name: sha256_once(path) for path in decoder_files(folder)}
+    hashes = {path.relative_to(folder).as_posix(): sha256_once(path) for path in decoder_files(folder)}
     made = cache / "gguf" / content_hash(hashes, folder.name, VERSION, length=24)
     file = made / f"{folder.name}.gguf"
     if not file.is_file():

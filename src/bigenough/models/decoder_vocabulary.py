@@ -49,8 +49,8 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
     if kind != "BPE" or "ByteLevel" not in _kinds(raw.get("decoder")):
         raise UnsupportedModel(
             f"{path} is a {kind} tokenizer that does not stand on bytes. Folders of models with byte-level BPE "
-            "(Llama 3, Qwen, SmolLM) can be used. Convert another with llama.cpp's convert_hf_to_gguf.py, and name the "
-            "GGUF file."
+            "(Qwen, SmolLM, the first Llama 3) can be used. Convert another with llama.cpp's convert_hf_to_gguf.py, and "
+            "name the GGUF file."
         )
     if (raw.get("normalizer") or {"type": "NFC"}).get("type") != "NFC":
         raise UnsupportedModel(

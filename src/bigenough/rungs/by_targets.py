@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.rungs.protocol import Predictor, Settings, Watched, Workbench
+from bigenough.rungs.training.recipe import one_hot
 from bigenough.task import Examples
 
 __all__ = ["LearnsTargets"]
@@ -82,4 +83,4 @@ class LearnsTargets(ABC, Generic[PredictorT]):
 
 
 def _certain(examples: Examples, n_classes: int) -> NDArray[np.float64]:
-    return np.eye(n_classes)[examples.labels]
+    return one_hot(examples.labels, n_classes).astype(np.float64)
