@@ -49,7 +49,7 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
     if kind != "BPE" or "ByteLevel" not in _kinds(raw.get("decoder")):
         raise UnsupportedModel(
             f"{path} is a {kind} tokenizer that does not stand on bytes. Folders of models with byte-level BPE "
-            "(Qwen, SmolLM, the first Llama 3) can be used. Convert another with llama.cpp's convert_hf_to_gguf.py, and "
+            "(Qwen, SmolLM, Llama 3.0) can be used. Convert another with llama.cpp's convert_hf_to_gguf.py, and "
             "name the GGUF file."
         )
     if (raw.get("normalizer") or {"type": "NFC"}).get("type") != "NFC":
