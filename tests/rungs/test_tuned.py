@@ -4,6 +4,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +30,13 @@ class QuickRung(TunedRung):
     """A body of random numbers has far to go, and is small enough to go fast."""
 
     def first_settings(self, examples, n_classes):
-        return {**super().first_settings(examples, n_classes), "learning_rate": 3e-3, "epochs": 8.0, "batch": 16}
+        return {
+            **super().first_settings(examples, n_classes),
+            "learning_rate": 3e-3,
+            "epochs": 8.0,
+            "batch": 16,
+            "averaged": 1,
+        }
 
 
 def word_tokenizer(texts):
@@ -78,6 +85,30 @@ def test_watching_tells_how_long_it_was_worth_it(case):
     assert json.loads(json.dumps(seen.settings, allow_nan=False)) == seen.settings
     refit = rung.fit(case.fit, 4, seen.settings, case.bench)
     assert (refit.predict_proba(case.unseen.texts).argmax(axis=1) == case.unseen.labels).mean() > 0.5
+
+
+def test_select_says_whether_the_mean_of_trainings_is_worth_it(case, tmp_path):
+    """Trainings that go far from random numbers do not end in one valley; those that go a small way do."""
+    rung, bench = case.rung, replace(case.bench, scratch=tmp_path / "scratch")
+    settings = {**rung.first_settings(case.fit, 4), "averaged": 3}
+    far = rung.fit_watching(case.fit, 4, settings, bench, case.unseen)
+    assert far.settings["averaged"] == 1
+    assert "surely better than the mean" in far.record["notes"][-1]
+    alone = rung.fit_watching(case.fit, 4, {**settings, "averaged": 1}, bench, case.unseen)
+    np.testing.assert_array_equal(*(each.predictor.predict_proba(case.unseen.texts) for each in (far, alone)))
+    near = rung.fit_watching(case.fit, 4, {**settings, "learning_rate": 1e-4, "epochs": 2.0}, bench, case.unseen)
+    assert near.settings["averaged"] == 3
+    assert near.record["notes"] == []
+    refit = rung.fit_recorded(case.fit, 4, near.settings, bench)
+    assert refit.settings["averaged"] == 3
+    assert list(bench.scratch.iterdir()) == []
+
+
+def test_each_of_several_trainings_is_told_apart(case):
+    said = []
+    bench = replace(case.bench, say=lambda what, done: said.append(what))
+    case.rung.fit(case.fit, 4, {**case.rung.first_settings(case.fit, 4), "averaged": 2, "epochs": 1.0}, bench)
+    assert [sum(what.startswith(f"training {i} of 2: epoch 1") for what in said) > 0 for i in (1, 2)] == [True, True]
 
 
 def test_it_learns_what_a_teacher_says(case):

@@ -27,7 +27,7 @@ from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
-from bigenough.rungs.row_weights import paired_error, row_weights
+from bigenough.rungs.row_weights import surely_better
 from bigenough.rungs.training.body import check_tokenizer
 from bigenough.rungs.training.pairs import Contrast
 from bigenough.rungs.training.product import parity, predictor_of
@@ -112,9 +112,7 @@ class FewRung(OnEncoder):
         frozen = self._fitted(examples, n_classes, {**settings, "steps": 0}, bench)
         said = [fit.predictor.predict_proba(watch.texts).argmax(axis=1) for fit in (tuned, frozen)]
         tuned_score, frozen_score = (score(bench.metric, watch.labels, each) if len(watch) else 0.0 for each in said)
-        weights = row_weights(bench.metric, watch.labels)
-        error = paired_error(said[0] == watch.labels, said[1] == watch.labels, weights)
-        kept = int(frozen_score - tuned_score > error + 1e-12)
+        kept = int(surely_better(bench.metric, watch.labels, said[1], said[0]))
         variants = [
             {"settings": {"steps": fit.settings["steps"]}, "score": found}
             for fit, found in ((tuned, tuned_score), (frozen, frozen_score))

@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from bigenough.task.metrics import score
 from bigenough.task.task import MetricName
 
-__all__ = ["paired_error", "row_weights"]
+__all__ = ["paired_error", "row_weights", "surely_better"]
 
 
 def row_weights(metric: MetricName, gold: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -36,3 +37,18 @@ def paired_error(hits: NDArray[np.bool_], others: NDArray[np.bool_], weights: ND
     0.5
     """
     return float(np.sqrt(np.sum(weights[hits != others] ** 2)))
+
+
+def surely_better(
+    metric: MetricName, gold: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]
+) -> bool:
+    """Whether the first (n,) codes score higher than the second by more than one standard error of the difference.
+
+    >>> gold = np.zeros(100, np.int64)
+    >>> [surely_better("accuracy", gold, gold, (np.arange(100) < wrong).astype(int)) for wrong in (0, 1, 2)]
+    [False, False, True]
+    """
+    if not len(gold):
+        return False
+    error = paired_error(one == gold, other == gold, row_weights(metric, gold))
+    return bool(score(metric, gold, one) - score(metric, gold, other) > error + 1e-12)

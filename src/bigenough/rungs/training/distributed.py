@@ -14,25 +14,24 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.errors import BigEnoughError, RungFailed
-from bigenough.models.bert import BertConfig, BertModel, Layer
+from bigenough.models.bert import BertModel
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.training.recipe import Recipe, Trained, Watch
-from bigenough.storage import read_json, write_bytes, write_json, write_text
+from bigenough.rungs.training.trained_file import encoder_arrays, encoder_of, read_trained, write_arrays, write_trained
+from bigenough.storage import read_json, write_json, write_text
 
 __all__ = ["LAUNCH", "main", "trained_by"]
 
 LAUNCH = "BIGENOUGH_LAUNCH"
 """The environment variable with the command that starts several processes."""
-_PAIRS = ("attended_norm", "norm")
 
 
 def trained_by(
@@ -51,7 +50,7 @@ def trained_by(
         bench.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=bench.scratch, prefix="launched-") as made:
         folder = Path(made)
-        _write_arrays(folder / "job.safetensors", {**_arrays(body), "targets": targets, "labels": seen.labels})
+        write_arrays(folder / "job.safetensors", {**encoder_arrays(body), "targets": targets, "labels": seen.labels})
         write_text(folder / "tokenizer.json", tokenizer.to_str())
         facts = {
             "config": vars(body.config),
@@ -72,7 +71,7 @@ def trained_by(
         if run.returncode or not (folder / "trained.json").is_file():
             told = " ".join((run.stderr or run.stdout)[-600:].split())
             raise RungFailed(f"{LAUNCH}={command!r} ended with code {run.returncode} and no model: {told}")
-        return _read_trained(folder)
+        return _read(folder)
 
 
 def main(folder: Path) -> None:
@@ -89,7 +88,7 @@ def main(folder: Path) -> None:
         scratch=None if facts["scratch"] is None else Path(facts["scratch"]), metric=facts["metric"],
     )  # fmt: skip
     watch = Watch(facts["watched"], arrays["labels"]) if facts["watched"] else None
-    body = _body(facts["config"], arrays)
+    body = encoder_of(facts["config"], arrays)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     try:
         trained = train(body, tokenizer, facts["texts"], arrays["targets"], Recipe.of(facts["recipe"]), bench, watch)
@@ -98,56 +97,18 @@ def main(folder: Path) -> None:
             write_json(folder / "trained.json", {"failure": str(error)})
         return
     if first:
-        made = {**_arrays(trained.body), "head.weight": trained.weight, "head.bias": trained.bias}
-        _write_arrays(folder / "trained.safetensors", made)
-        told = {"config": vars(trained.body.config), "recipe": trained.recipe.as_json(), "record": trained.record}
-        write_json(folder / "trained.json", told)
+        write_trained(folder / "trained.safetensors", trained)
+        write_json(folder / "trained.json", {})
 
 
-def _read_trained(folder: Path) -> Trained:
-    from safetensors.numpy import load_file
-
+def _read(folder: Path) -> Trained:
     facts = read_json(folder / "trained.json")
     if "failure" in facts:
         raise RungFailed(facts["failure"])
-    arrays = load_file(folder / "trained.safetensors")
-    body = _body(facts["config"], arrays)
-    recipe = Recipe.of(facts["recipe"])
-    return Trained(body, arrays["head.weight"], arrays["head.bias"], recipe, facts["record"])
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    from safetensors.numpy import save
-
-    write_bytes(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-
-
-def _arrays(body: BertModel) -> dict[str, NDArray[Any]]:
-    """Every array of an encoder, by a name that ``_body`` understands."""
-    found = {"words": body.words, "positions": body.positions, "norm.0": body.norm[0], "norm.1": body.norm[1]}
-    for i, layer in enumerate(body.layers):
-        for name, value in vars(layer).items():
-            parts = {f"{name}.{j}": part for j, part in enumerate(value)} if name in _PAIRS else {name: value}
-            found |= {f"layer.{i}.{part}": array for part, array in parts.items()}
-    return found
-
-
-def _body(config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> BertModel:
-    def layer(i: int) -> Layer:
-        at = f"layer.{i}."
-        parts: dict[str, Any] = {
-            name: (arrays[f"{at}{name}.0"], arrays[f"{at}{name}.1"]) if name in _PAIRS else arrays[at + name]
-            for name in Layer.__dataclass_fields__
-        }
-        return Layer(**parts)
-
-    layers = 1 + max(int(name.split(".")[1]) for name in arrays if name.startswith("layer."))
-    # JSON knows no tuples.
-    shape = BertConfig(**{**config, "pooled": tuple(config["pooled"])})
-    return BertModel(
-        shape, arrays["words"], arrays["positions"], (arrays["norm.0"], arrays["norm.1"]),
-        tuple(layer(i) for i in range(layers)),
-    )  # fmt: skip
+    trained = read_trained(folder / "trained.safetensors")
+    if trained is None:
+        raise RungFailed(f"{folder / 'trained.safetensors'} cannot be read. Do all machines see the same disk?")
+    return trained
 
 
 if __name__ == "__main__":

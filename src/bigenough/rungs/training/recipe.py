@@ -20,7 +20,7 @@ Method = Literal["full", "lora"]
 
 @dataclass(frozen=True)
 class Recipe(Choices):
-    """All choices of one training, JSON values only.
+    """All choices of a training, JSON values only.
 
     Attributes:
         epochs: how often each row is seen; need not be whole. The learning rate reaches zero at their end.
@@ -38,6 +38,8 @@ class Recipe(Choices):
         frozen_layers: so many layers from the bottom, and the embeddings below them, stay as they are.
         max_length: tokens a text is cut to; None is what the encoder takes.
         seed_offset: added to the study's seed, to try another order of rows.
+        averaged: the model is the mean of the weights of so many trainings, each with the next ``seed_offset``
+            (``averaging``); ``loop.train`` makes one of them.
 
     >>> Recipe.of({"epochs": 2.0}).epochs
     2.0
@@ -51,6 +53,7 @@ class Recipe(Choices):
         "method": (lambda value: value in ("full", "lora"), "'full' or 'lora'"),
         "frozen_layers": (lambda value: value >= 0, "at least 0"),
         "max_length": (lambda value: value is None or value >= 3, "at least 3 tokens, or null"),
+        "averaged": (lambda value: value >= 1, "at least 1"),
     }
 
     epochs: float = 3.0
@@ -68,6 +71,7 @@ class Recipe(Choices):
     frozen_layers: int = 0
     max_length: int | None = None
     seed_offset: int = 0
+    averaged: int = 1
 
 
 @dataclass(frozen=True, eq=False)
