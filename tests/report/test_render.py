@@ -2,6 +2,7 @@
 import html
 import re
 import shlex
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -11,6 +12,7 @@ from bigenough.errors import InputError
 from bigenough.quantity import unknown
 from bigenough.report.files import CandidateFiles, StudyFiles, read_study
 from bigenough.report.page import render, write_report
+from bigenough.storage import write_json
 from bigenough.verdict import Bar, Nominee, decide
 
 
@@ -244,6 +246,18 @@ def test_the_folder_comes_back_as_it_was_written(study, rendered, save, tmp_path
     )
     assert set(order) == {one.name for one in study.candidates}
     assert Page(render(again)).text == Page(rendered["proved"]).text
+
+
+def test_of_two_folders_with_one_name_the_judged_one_counts(study, save, tmp_path):
+    """Whichever was copied or touched last."""
+    save(study, tmp_path)
+    home = next((tmp_path / "candidates").glob("linear-*"))
+    for name in ("linear-000000000000", "linear-ffffffffffff"):
+        shutil.copytree(home, home.parent / name)
+    for judged in sorted(home.parent.glob("linear-*")):
+        write_json(tmp_path / "judged.json", {"linear": judged.name})
+        read = {one.name: one.home for one in read_study(tmp_path).candidates}
+        assert read["linear"] == judged.name
 
 
 def test_the_report_goes_into_the_folder_or_where_asked(study, save, tmp_path):

@@ -103,7 +103,8 @@ def read_study(folder: Path | str) -> StudyFiles:
     verdict = read_json(folder / "verdict.json")
     homes = sorted(path.parent for path in (folder / "candidates").glob("*/candidate.json"))
     # A rung that was refitted leaves two folders under one name: the one that was judged counts.
-    homes.sort(key=lambda home: ((home / "certify.npz").is_file(), home.stat().st_mtime))
+    judged = set((_read_if_there(folder / "judged.json") or {}).values())
+    homes.sort(key=lambda home: (home.name in judged, (home / "certify.npz").is_file()))
     candidates = tuple({one.name: one for one in map(_read_candidate, homes)}.values())
     return StudyFiles(
         study=read_json(folder / "study.json"),
