@@ -136,8 +136,10 @@ def _fitted(job: dict[str, Any], changes: dict[str, Any]) -> tuple[Predictor, fl
     """The rung's model, the seconds of its fit, and the settings."""
     module, _, name = job["rung"].partition(":")
     made = getattr(importlib.import_module(module), name)()
-    for library in getattr(made, "requires", ()):
-        importlib.import_module(library)  # nobody's imports count
+    for library in getattr(made, "requires", ()):  # nobody's imports count
+        imported = importlib.import_module(library)
+        if library == "transformers":
+            _ = imported.BertModel  # until a model is named, transformers is an empty shell
     examples, bench = _prepared(job)
     began = time.perf_counter()
     settings = {**made.first_settings(examples, len(job["classes"])), **changes}
