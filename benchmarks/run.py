@@ -43,6 +43,7 @@ import startup
 import tuned
 import tuned_mini
 from rows import CACHE, Bench
+from whole_study import FOLDER as WHOLE
 
 HERE = Path(__file__).parent
 PARTS = ("startup", "single_row", "overhead", "quality", "learning_curves")
@@ -146,7 +147,8 @@ def _arguments() -> argparse.Namespace:
 def _dropped(bench: Bench, part: str, names: tuple[str, ...], kept: dict) -> dict:
     """What is kept of the other sets; the studies and predictions of these are removed."""
     for name in names:
-        shutil.rmtree(bench.cache / part / name, ignore_errors=True)
+        for folder in (part, WHOLE) if part in ("tuned", "shrinking") else (part,):
+            shutil.rmtree(bench.cache / folder / name, ignore_errors=True)
     return {key: each for key, each in kept.items() if each["set"] not in names}
 
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each shrinking step and each lesson gives: whole studies with ``shrink="all"`` on official splits.
+"""What each shrinking step and each lesson gives, in whole studies on official splits.
 
 A step is compared with the model it started from (the end of its chain, for steps on steps): bytes, label flips on
 certify, accuracy with the paired interval, single-row speed in turn. A student is compared with the same rung trained
-on the labels alone: how much of the gap to its teacher it closed.
+on the labels alone: how much of the gap to its teacher it closed. Where the teacher is not shown to be better than
+that (95 %, paired), there is no gap to close, and the set does not count.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +18,14 @@ import numpy as np
 import rows
 import sets
 from rows import Bench, Failed
+from whole_study import RUNGS, TEACHER, whole_study
 
 if TYPE_CHECKING:
     from bigenough.rungs.candidate import Candidate
 
 NAMES = ("banking77", "clinc150", "snips", "sms_spam", "sst2", "ag_news", "tweet_emotion", "masakhanews-pcm")
-RUNGS = ("linear", "static", "frozen", "tuned")
 MARGIN = 0.015
 STUDENT = "-from-"
-AIMS = {
-    "vocabulary": "bytes at most 0.6, flips at most 0.3 %",
-    "vocabulary-int8": "bytes at most 0.2, speed at least 2x, loss within the margin",
-}
 
 
 def run(bench: Bench, names: tuple[str, ...], done: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -38,32 +35,15 @@ def run(bench: Bench, names: tuple[str, ...], done: Mapping[str, Any]) -> Iterat
             continue
         split = bench.load(name)
         try:
-            study = _study(bench, split)
+            study = whole_study(bench, split)[0]
+            for key, made in _rows(bench, split, study, done):
+                print(f"shrinking: {key}", file=sys.stderr)
+                yield {key: {"set": name, **made}}
         except Failed as error:
             print(f"shrinking: {name}: {error}", file=sys.stderr)
             yield {f"{name} | study": {"set": name, "kind": "study", "failed": str(error)}}
             continue
-        for key, made in _rows(bench, split, study, done):
-            print(f"shrinking: {key}", file=sys.stderr)
-            yield {key: {"set": name, **made}}
         yield {f"{name} | study": {"set": name, "kind": "study", "sentence": study.verdict.sentence}}
-
-
-def _study(bench: Bench, split: sets.Split):
-    folder = bench.cache / "shrinking" / split.name
-    folder.mkdir(parents=True, exist_ok=True)
-    train, test = folder / "train.csv", folder / "test.csv"
-    split.train.write_csv(train)
-    split.test.write_csv(test)
-    options = {
-        "rungs": list(bench.rungs or RUNGS), "minutes": bench.minutes, "threads": bench.threads, "offline": True,
-        "shrink": "all", **({} if bench.trials is None else {"trials": bench.trials}),
-    }  # fmt: skip
-    out = folder / "study"
-    bench.ask("ours.py", "study", {"train": str(train), "test": str(test), "out": str(out), "options": options})
-    from bigenough.study import Study
-
-    return Study(out)
 
 
 def _rows(bench: Bench, split: sets.Split, study, done: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,9 +57,11 @@ def _rows(bench: Bench, split: sets.Split, study, done: Mapping[str, Any]) -> It
             yield key, student(name, candidates)
         else:
             timed = _timed(bench, split, {"start": start, "made": candidate})
-            yield key, {**step(candidate, start), "speed": timed["start"]["ms"] / timed["made"]["ms"], **timed["made"]}
-    for name, reason in _refused(study, bench.rungs or RUNGS):
-        yield f"{split.name} | {name}", {"kind": "refused", "model": name, "reason": reason}
+            speed = {"speed": timed["start"]["ms"] / timed["made"]["ms"], "start_ms": timed["start"]["ms"]}
+            yield key, {**step(candidate, start), **speed, **timed["made"]}
+    for name, reason in _left_out(study):
+        kind = "not fitted" if name in (bench.rungs or RUNGS) else "refused"
+        yield f"{split.name} | {name}", {"kind": kind, "model": name, "reason": reason}
 
 
 def _start(candidate: Candidate, candidates: Mapping[str, Candidate]) -> Candidate | None:
@@ -101,7 +83,8 @@ def step(made: Candidate, start: Candidate) -> dict[str, Any]:
     """A smaller model beside the one it was made from, on the certify rows."""
     one, other = made.predictions("certify"), start.predictions("certify")
     gold, first, second = ([str(code) for code in each] for each in (one.gold, one.predicted, other.predicted))
-    tried = made.record.get("record", {}).get("variants", [])
+    record = made.record.get("record", {})
+    tried = record.get("variants", [])
     return {
         "kind": "step",
         "model": made.name,
@@ -116,30 +99,29 @@ def step(made: Candidate, start: Candidate) -> dict[str, Any]:
         "n": len(gold),
         "tried": len(tried),
         "variants_refused": sum(each.get("refused") is not None for each in tried),
+        "processor_features": record.get("processor_features"),
     }
 
 
 def student(name: str, candidates: Mapping[str, Candidate]) -> dict[str, Any]:
     """A taught model beside the same rung without a teacher, and the share of the gap between them that it closed."""
     rung, _, teacher = name.partition(STUDENT)
-    scores = {
-        each: candidates[each].predictions("certify").scores()["accuracy"]
-        for each in (rung, teacher, name)
-        if each in candidates
-    }
-    plain, best, taught = scores.get(rung), scores[teacher], scores[name]
-    gap = None if plain is None else best - plain
+    found = {each: candidates[each].predictions("certify") for each in (rung, teacher, name)}
+    gold = [str(code) for code in found[name].gold]
+    said = {each: [str(code) for code in one.predicted] for each, one in found.items()}
+    gap, gained = (rows.difference("accuracy", gold, said[each], said[rung]) for each in (teacher, name))
     return {
         "kind": "student",
         "model": name,
         "rung": rung,
         "teacher": teacher,
-        "plain_accuracy": plain,
-        "teacher_accuracy": best,
-        "accuracy": taught,
-        "recovered": None if plain is None or gap is None or gap <= 0 else (taught - plain) / gap,
+        **{f"{part}accuracy": found[each].scores()["accuracy"] for part, each in
+           (("plain_", rung), ("teacher_", teacher), ("", name))},
+        "gap": gap,
+        "gained": gained,
+        "recovered": gained["value"] / gap["value"] if gap["low"] > 0 else None,
         "size_bytes": candidates[name].size_bytes,
-    }
+    }  # fmt: skip
 
 
 def _proved(right: np.ndarray, start_right: np.ndarray) -> bool:
@@ -156,19 +138,22 @@ def _timed(bench: Bench, split: sets.Split, models: Mapping[str, Candidate]) -> 
     return bench.ask("ours.py", "speed", {"models": paths, "texts": texts, "threads": bench.threads})
 
 
-def _refused(study, rungs: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Steps that ended without a model, with the reason that the study wrote down before certify was opened."""
+def _left_out(study) -> Iterator[tuple[str, str]]:
+    """Who ended without a model, with the reason that the study wrote down before certify was opened."""
     from bigenough.study_folder import StudyFolder
 
     for each in StudyFolder(study.path).read("plan.json")["left_out"]:
-        if each["candidate"] not in study.candidates and each["candidate"] not in rungs:
+        if each["candidate"] not in study.candidates:
             yield each["candidate"], each["reason"]
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
     """The results as Markdown: the steps, the students, and how many sets keep what was aimed at."""
-    kinds = {kind: [each for each in results.values() if each.get("kind") == kind] for kind in ("step", "student")}
-    refused = [each for each in results.values() if each.get("kind") == "refused"]
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for each in results.values():
+        kinds.setdefault(each["kind"], []).append(each)
+    steps, students, refused = (kinds.get(kind, []) for kind in ("step", "student", "refused"))
+    names = list(dict.fromkeys(each["set"] for each in results.values()))
     lines = [
         "Each row against the model that its chain of steps started from, on the official test rows. *Proved*: not",
         f"worse by {100 * MARGIN:g} points or more, at 5 %; *seen*: the observed change is within them. A refused step",
@@ -177,29 +162,33 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "| set | start | step | MB | bytes | flips | accuracy change [95 %] | within margin | single-row speed |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name in dict.fromkeys(each["set"] for each in results.values()):
-        lines += [_step_line(each) for each in kinds["step"] if each["set"] == name]
+    for name in names:
+        lines += [_step_line(each) for each in steps if each["set"] == name]
         lines += [
             f"| {name} | {each['model']} | refused: {each['reason'].replace('|', '/')} | | | | | | |"
             for each in refused
             if each["set"] == name
         ]
-    lines += ["", *_counted(kinds["step"], refused), ""]
+    lines += ["", *_counted(names, steps, refused), ""]
     lines += [
-        "Students: the share of the gap between the rung trained on labels alone and its teacher that teaching closes.",
+        f"Students of {TEACHER}, beside the same rung trained on the labels alone (*plain*).",
         "",
-        "| set | student | plain | taught | teacher | gap closed |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *[_student_line(each) for each in kinds["student"]],
+        "| set | student | plain | taught | teacher | teacher − plain [95 %] | taught − plain [95 %] | gap closed |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *[_student_line(each) for each in students],
+        "",
+        *_closed(names, students),
     ]
     failed = [f"{each['set']}: {each['failed']}" for each in results.values() if "failed" in each]
+    failed += [f"{each['set']}: {each['model']}: {each['reason']}" for each in kinds.get("not fitted", [])]
     return "\n".join([*lines, *([""] if failed else []), *failed])
 
 
 def _step_line(each: dict[str, Any]) -> str:
+    flips = f"{round(each['flips'] * each['n']):,} of {each['n']:,}, {100 * each['flips']:.2f} %"
     return (
         f"| {each['set']} | {each['start']} | {each['step']} | {rows.megabytes(each['size_bytes'])} "
-        f"| {each['bytes_ratio']:.2f}x | {100 * each['flips']:.2f} % | {rows.percent(each['change'], 2)} "
+        f"| {each['bytes_ratio']:.3f}x | {flips} | {rows.percent(each['change'], 2)} "
         f"| {_within(each)} | {each['speed']:.2f}x |"
     )
 
@@ -211,28 +200,53 @@ def _within(each: dict[str, Any]) -> str:
 
 
 def _student_line(each: dict[str, Any]) -> str:
-    plain = "" if each["plain_accuracy"] is None else f"{100 * each['plain_accuracy']:.2f}"
-    closed = "no gap" if each["recovered"] is None else f"{100 * each['recovered']:.0f} %"
+    closed = "no shown gap" if each["recovered"] is None else f"{100 * each['recovered']:.0f} %"
+    plain, taught, teacher = (f"{100 * each[f'{part}accuracy']:.2f}" for part in ("plain_", "", "teacher_"))
     return (
-        f"| {each['set']} | {each['model']} | {plain} | {100 * each['accuracy']:.2f} "
-        f"| {100 * each['teacher_accuracy']:.2f} | {closed} |"
+        f"| {each['set']} | {each['model']} | {plain} | {taught} | {teacher} | {rows.percent(each['gap'], 2)} "
+        f"| {rows.percent(each['gained'], 2)} | {closed} |"
     )
 
 
-def _counted(steps: list[dict[str, Any]], refused: list[dict[str, Any]]) -> list[str]:
-    lines = []
-    for start in dict.fromkeys(each["start"] for each in steps):
-        for name, aim in AIMS.items():
-            found = [each for each in steps if (each["start"], each["step"]) == (start, name)]
-            gone = sum(each["model"] == f"{start}-{name}" for each in refused)
-            if not found:
+def _closed(names: Sequence[str], students: list[dict[str, Any]]) -> Iterator[str]:
+    """In how many sets some student closes half of a gap that is shown."""
+    best: dict[str, float] = {}
+    for each in students:
+        if each["teacher"] == TEACHER and each["recovered"] is not None:
+            best[each["set"]] = max(best.get(each["set"], -1.0), each["recovered"])
+    yield (
+        f"A student closes at least half of its gap in {sum(share >= 0.5 for share in best.values())} of the "
+        f"{len(best)} sets in which a gap is shown, of {len(names)}."
+    )
+
+
+def _counted(names: Sequence[str], steps: list[dict[str, Any]], refused: list[dict[str, Any]]) -> Iterator[str]:
+    """In how many sets the tuned encoder's smaller models reach the aims, and what was missed in the others."""
+    for kind, (aim, checks) in AIMS.items():
+        kept, missed = 0, []
+        for name in names:
+            found = [each for each in steps if (each["set"], each["start"], each["step"]) == (name, TEACHER, kind)]
+            short = [what for what, holds in checks.items() if found and not holds(found[0])]
+            if found and not short:
+                kept += 1
                 continue
-            kept = sum(_keeps(name, each) for each in found)
-            lines.append(f"- {start}, {name} ({aim}): {kept} of {len(found) + gone} sets, refused on {gone}.")
-    return lines
+            gone = any((each["set"], each["model"]) == (name, f"{TEACHER}-{kind}") for each in refused)
+            missed.append(f"{name} ({', '.join(short) or ('refused' if gone else 'not made')})")
+        told = f"; not on {', '.join(missed)}" if missed else ""
+        yield f"- {TEACHER}, {kind} ({aim}): {kept} of {len(names)} sets{told}."
 
 
-def _keeps(name: str, each: dict[str, Any]) -> bool:
-    if name == "vocabulary":
-        return each["bytes_ratio"] <= 0.6 and each["flips"] <= 0.003
-    return each["bytes_ratio"] <= 0.2 and each["speed"] >= 2 and _within(each) != "no"
+AIMS: Mapping[str, tuple[str, Mapping[str, Callable[[dict[str, Any]], bool]]]] = {
+    "vocabulary": (
+        "bytes at most 0.6, flips at most 0.3 %",
+        {"bytes": lambda each: each["bytes_ratio"] <= 0.6, "flips": lambda each: each["flips"] <= 0.003},
+    ),
+    "vocabulary-int8": (
+        "bytes at most 0.2, speed at least 2x, observed loss within the margin",
+        {
+            "bytes": lambda each: each["bytes_ratio"] <= 0.2,
+            "speed": lambda each: each["speed"] >= 2,
+            "loss": lambda each: _within(each) != "no",
+        },
+    ),
+}

@@ -34,7 +34,7 @@ SHRINKING = "smaller models"
 """The name of the step in which candidates are shrunk."""
 KEY = "[0-9a-f]" * 12
 """A candidate's key in its folder's name; "frozen-*" would find "frozen-int8" too."""
-SHRINKING_SHARE = {"none": 0.0, "fast": 0.1, "all": 0.35}
+SHRINKING_SHARE = {"none": 0.0, "fast": 0.1, "taught": 0.25, "all": 0.35}
 """How much of a budget for all rungs is kept for making smaller models: healing and teaching train again."""
 REMOTE_TRIALS = 4
 """Prompts that are tried at most of a model that runs elsewhere."""
@@ -78,6 +78,8 @@ class Ladder:
     ) -> tuple[dict[str, Candidate], list[LeftOut]]:
         """Make smaller models of the candidates that stand a chance: the best on select, and whoever it would face.
 
+        A teacher that was named is made smaller too.
+
         Returns:
             The smaller ones by name, and those that were refused.
         """
@@ -86,13 +88,16 @@ class Ladder:
             return {}, []
         self.progress.start(SHRINKING)
         field = nominate(here, against="best", order_by=self.options.order_by)
-        chosen = [name for name in (field.reference, *field.nominees) if name and candidates[name].record["place"] > 0]
+        named = self.options.teacher if self.options.teacher in {each.name for each in here} else None
+        promising = dict.fromkeys((field.reference, *field.nominees, named))
+        chosen = [name for name in promising if name and candidates[name].record["place"] > 0]
         makers = {rung.name: rung for rung in rungs}
         made: dict[str, Candidate] = {}
         refused: list[LeftOut] = []
         plan = list(steps(
             candidates, chosen, rungs, allowed_flips=max(self.options.margin_fraction, LEAST_FLIPS),
-            all_=self.options.shrink == "all", teacher=self.options.teacher,
+            lessons=self.options.shrink in ("taught", "all"), layers=self.options.shrink == "all",
+            teacher=self.options.teacher,
         ))  # fmt: skip
         budget = self._budget
         if self.options.budget_minutes is not None:

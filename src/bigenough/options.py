@@ -15,7 +15,7 @@ __all__ = ["DEFAULT_MARGIN_POINTS", "Options", "OrderBy", "SearchMode", "Shrink"
 
 SearchMode = Literal["down", "up"]
 OrderBy = Literal["size", "latency"]
-Shrink = Literal["none", "fast", "all"]
+Shrink = Literal["none", "fast", "taught", "all"]
 
 DEFAULT_MARGIN_POINTS = 1.5
 NOT_IDENTITY = ("threads", "offline")
@@ -41,8 +41,9 @@ class Options:
         order_by: what "smaller" means: bytes on disk, or the measured median latency of one row.
         rungs: the rungs to race; every one that is installed when None.
         shrink: which smaller models are made of the best candidates: "none"; "fast" prunes vocabularies and features
-            and quantises; "all" also drops and narrows layers and lets the best teach the smaller rungs.
-        teacher: with shrink="all", who teaches the smaller rungs, by name; None is the best of those that run here.
+            and quantises; "taught" also lets the best teach the smaller rungs; "all" also drops and narrows layers.
+        teacher: with shrink="taught" or "all", who teaches the smaller rungs and is made smaller itself, by name; None
+            is the best of those that run here.
         generalist: the large model behind an endpoint that is raced with the others; None races without.
         encoder: the pre-trained encoder that the embedding rungs stand on: a name or folder; None takes the default.
         llm: the small language model that the mini rungs stand on (name, GGUF file or folder); asks for these rungs.
@@ -98,9 +99,10 @@ class Options:
             raise BadOption(f"Choose one reference: the bar {self.bar:g} or the rung {self.against!r}.")
         if self.margin is not None and not 0 <= self.margin < 100:
             raise BadOption(f"The margin is in points, from 0 to below 100. Got {self.margin:g}.")
-        if self.teacher is not None and self.shrink != "all":
+        if self.teacher is not None and self.shrink not in ("taught", "all"):
             raise BadOption(
-                f"A teacher is asked for with shrink='all' only. Got {self.teacher!r}, shrink={self.shrink!r}."
+                f"A teacher is asked for with shrink='taught' or 'all' only. Got {self.teacher!r}, "
+                f"shrink={self.shrink!r}."
             )
         self._check_numbers()
         self._check_stop_early()

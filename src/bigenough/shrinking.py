@@ -45,7 +45,8 @@ def steps(
     rungs: Sequence[Rung],
     *,
     allowed_flips: float,
-    all_: bool,
+    lessons: bool,
+    layers: bool,
     teacher: str | None = None,
 ) -> Iterator[Step]:
     """What is made of the chosen candidates, in order; a later step may stand on an earlier one's product.
@@ -57,17 +58,18 @@ def steps(
         chosen: those worth shrinking, the best on select first.
         rungs: the ladder; its rungs may be taught by a larger candidate.
         allowed_flips: the share of labels that shrinking may change.
-        all_: also what takes long and changes more: dropped layers, narrower layers, taught students.
+        lessons: whether the best teaches the smaller rungs.
+        layers: whether layers are dropped and narrowed too, which takes long and changes more.
         teacher: who teaches, by name; None is the best of those that run here, since every lesson of another is paid.
     """
     for name in chosen:
-        yield from _of(name, candidates[name], allowed_flips, all_=all_)
+        yield from _of(name, candidates[name], allowed_flips, layers=layers)
     here = [name for name in chosen if not candidates[name].remote]
     best = teacher if teacher in candidates else next(iter(here), None)
-    if all_ and best is not None:
+    if lessons and best is not None:
         for plain, student in _students(candidates, best, rungs):
             yield student
-            yield from _of(student.name, candidates[plain], allowed_flips, all_=False)
+            yield from _of(student.name, candidates[plain], allowed_flips, layers=False)
 
 
 def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> Parent:
@@ -95,25 +97,25 @@ def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> P
     )
 
 
-def _of(name: str, alike: Candidate, allowed_flips: float, *, all_: bool) -> Iterator[Step]:
+def _of(name: str, alike: Candidate, allowed_flips: float, *, layers: bool) -> Iterator[Step]:
     """What is made of a model of the same kind as ``alike``."""
     kind = str(read_facts(alike.model)["kind"])
     if kind == "encoder":
-        yield from _of_encoder(name, allowed_flips, all_=all_)
+        yield from _of_encoder(name, allowed_flips, layers=layers)
     elif kind == "static":
         yield Step(f"{name}-small-table", (name,), _tables(allowed_flips))
     elif kind == "linear":
         yield Step(f"{name}-few-features", (name,), _features(allowed_flips))
 
 
-def _of_encoder(name: str, allowed_flips: float, *, all_: bool) -> Iterator[Step]:
+def _of_encoder(name: str, allowed_flips: float, *, layers: bool) -> Iterator[Step]:
     from bigenough.shrink.int8 import Int8Rung
     from bigenough.shrink.vocabulary import VocabularyRung
 
     pruned = f"{name}-vocabulary"
     yield Step(pruned, (name,), lambda parent: VocabularyRung(parent, allowed_flips))
     yield Step(f"{pruned}-int8", (pruned, name), lambda parent: Int8Rung(parent, allowed_flips))
-    if all_:
+    if layers:
         from bigenough.shrink.layers import LayersRung
         from bigenough.shrink.structure import StructureRung
 

@@ -111,26 +111,41 @@ def test_samples_have_each_class_alike_and_differ_by_seed(bench_module) -> None:
     assert not one.equals(other)
 
 
-def test_shrinking_counts_the_sets_that_keep_an_aim_and_shows_refusals(bench_module) -> None:
+def test_shrinking_counts_the_sets_that_keep_an_aim_and_says_what_others_missed(bench_module) -> None:
     step = {
-        "kind": "step", "set": "sst2", "model": "frozen-vocabulary", "start": "frozen", "step": "vocabulary",
-        "size_bytes": 5e7, "bytes_ratio": 0.55, "flips": 0.002, "proved": True, "speed": 1.0,
+        "kind": "step", "set": "sst2", "model": "tuned-vocabulary", "start": "tuned", "step": "vocabulary",
+        "size_bytes": 5e7, "bytes_ratio": 0.55, "flips": 0.002, "n": 1000, "proved": True, "speed": 1.0,
         "change": {"value": 0.0, "low": -0.01, "high": 0.01},
+    }  # fmt: skip
+    small = {**step, "step": "vocabulary-int8", "bytes_ratio": 0.19, "speed": 2.5, "proved": False}
+    student = {
+        "kind": "student", "set": "ag", "model": "static-from-tuned", "teacher": "tuned", "plain_accuracy": 0.8,
+        "accuracy": 0.86, "teacher_accuracy": 0.9, "recovered": 0.6, "gap": {"value": 0.1, "low": 0.05, "high": 0.15},
+        "gained": {"value": 0.06, "low": 0.01, "high": 0.11},
     }  # fmt: skip
     page = bench_module("shrinking").table(
         {
-            "sst2 | frozen-vocabulary": step,
-            "snips | frozen-vocabulary": {**step, "set": "snips", "flips": 0.004},
-            "ag | x": {"kind": "refused", "set": "ag", "model": "frozen-vocabulary", "reason": "flips | 2 %"},
-            "ag | y": {
-                "kind": "student", "set": "ag", "model": "static-from-frozen", "plain_accuracy": 0.8, "accuracy": 0.86,
-                "teacher_accuracy": 0.9, "recovered": 0.6,
-            },
+            "sst2 | tuned-vocabulary": step,
+            "sst2 | tuned-vocabulary-int8": small,
+            "snips | tuned-vocabulary": {**step, "set": "snips", "flips": 0.004},
+            "snips | tuned-vocabulary-int8": {**small, "set": "snips", "speed": 1.9, "bytes_ratio": 0.21},
+            "ag | x": {"kind": "refused", "set": "ag", "model": "tuned-vocabulary", "reason": "flips | 2 %"},
+            "ag | y": student,
+            "sst2 | y": {**student, "set": "sst2", "recovered": None},
+            "snips | y": {**student, "set": "snips", "recovered": 0.4},
+            "spam | tuned": {"kind": "not fitted", "set": "spam", "model": "tuned", "reason": "no memory"},
         }
     )  # fmt: skip
-    assert "1 of 3 sets, refused on 1" in page
-    assert "| ag | frozen-vocabulary | refused: flips / 2 % |" in page
-    assert "| ag | static-from-frozen | 80.00 | 86.00 | 90.00 | 60 % |" in page
+    assert "1 of 4 sets; not on snips (flips), ag (refused), spam (not made)." in page
+    assert "1 of 4 sets; not on snips (bytes, speed), ag (not made), spam (not made)." in page
+    assert (
+        "| sst2 | tuned | vocabulary | 50.0 | 0.550x | 2 of 1,000, 0.20 % | 0.00 [-1.0, 1.0] | proved | 1.00x |" in page
+    )
+    assert "| ag | tuned-vocabulary | refused: flips / 2 % |" in page
+    closed = "| ag | static-from-tuned | 80.00 | 86.00 | 90.00 | 10.00 [5.0, 15.0] | 6.00 [1.0, 11.0] | 60 % |"
+    assert closed in page
+    assert "at least half of its gap in 1 of the 2 sets in which a gap is shown, of 4." in page
+    assert page.endswith("spam: tuned: no memory")
 
 
 def test_the_page_is_built_from_stored_figures_alone(bench_module, tmp_path: Path) -> None:

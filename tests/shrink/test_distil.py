@@ -101,6 +101,39 @@ def test_texts_made_of_the_labelled_ones_help_too(tmp_path):
     assert many > few + 0.05
 
 
+@pytest.mark.parametrize(
+    ("kind", "parameters", "rows", "spare"),
+    [
+        ("encoder", 22_000_000, 100, 10),
+        ("encoder", 22_000_000, 20_000, 5),  # 29 characters each
+        ("encoder", 340_000_000, 2_000, 3),
+        ("encoder", 340_000_000, 20_000, 0),
+        ("static", 8_000_000_000, 20_000, 5),
+        ("tuned-mini", 135_000_000, 100, 0),
+        ("endpoint", 0, 100, 0),
+    ],
+)
+def test_slow_and_paid_teachers_are_not_asked_about_texts_that_nobody_wrote(kind, parameters, rows, spare):
+    teacher = Knower()
+    teacher.n_parameters = parameters
+    fit = examples_of(rows, 0)
+    rung = DistilledRung(LinearRung(), Parent("knower", "k", kind, rows, lambda: teacher, lambda: teacher))
+    assert rung.first_settings(fit, 3)["spare"] == spare
+    assert teacher.asked == 0
+
+
+def test_the_more_texts_without_labels_the_fewer_are_made_of_each(tmp_path):
+    fit = examples_of(60, 0)
+    lessons = []
+    for unlabelled in (0, 240):
+        bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=texts_of(unlabelled, 3))
+        rung = taught_by(Knower(), fit)
+        settings = {**rung.first_settings(fit, 3), "spare": 5}
+        lessons.append(rung.fit_recorded(fit, 3, settings, bench).record["lessons"])
+    assert 280 <= lessons[0] <= 360
+    assert 540 <= lessons[1] <= 600
+
+
 def test_the_teacher_is_asked_once_for_each_text(tmp_path):
     fit = examples_of(40, 0)
     bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=[*texts_of(20, 3), *fit.texts[:5]])

@@ -92,7 +92,8 @@ def fit_command(
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="With --shrink all: who teaches the smaller rungs \\[the best here].", rich_help_panel=flags.WORK
+            help="With --shrink taught or all: who teaches the smaller rungs \\[the best here].",
+            rich_help_panel=flags.WORK,
         ),
     ] = None,
     encoder: Annotated[

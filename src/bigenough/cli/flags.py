@@ -81,7 +81,7 @@ Bar = Annotated[float | None, typer.Option(help="An absolute reference, as in 0.
 Rungs = Annotated[
     str | None, typer.Option(help="Rungs to race, as in majority,linear; by default all.", rich_help_panel=WORK)
 ]
-Shrink = Annotated[str, typer.Option(help="Make the best smaller: none, fast or all.", rich_help_panel=WORK)]
+Shrink = Annotated[str, typer.Option(help="Make the best smaller: none, fast, taught or all.", rich_help_panel=WORK)]
 Trials = Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)]
 Minutes = Annotated[float, typer.Option(help="Minutes of search per rung.", rich_help_panel=WORK)]
 Budget = Annotated[

@@ -222,6 +222,7 @@ def make_candidate(
     energy = _energy(reading, memory.reused if searched is None else 0, searched)
     _write(folder, rung, made, said, weights, energy)
     memory.drop_models(made.found.model)
+    memory.drop_checkpoints()
     return Candidate(folder)
 
 

@@ -106,6 +106,11 @@ class FitMemory:
                 self.put(key, replace(fitted, model=None))
             shutil.rmtree(path, ignore_errors=True)
 
+    def drop_checkpoints(self) -> None:
+        """Delete what a fit may have left for its own resumption: there is nothing to resume any more."""
+        if self.checkpoints is not None:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+
     @property
     def checkpoints(self) -> Path | None:
         """Where a fit that takes long may keep its checkpoints."""

@@ -40,9 +40,13 @@ def paired_error(hits: NDArray[np.bool_], others: NDArray[np.bool_], weights: ND
 
 
 def surely_better(
-    metric: MetricName, gold: NDArray[np.int64], one: NDArray[np.int64], other: NDArray[np.int64]
+    metric: MetricName,
+    gold: NDArray[np.int64],
+    one: NDArray[np.int64],
+    other: NDArray[np.int64],
+    errors: float = 1.0,
 ) -> bool:
-    """Whether the first (n,) codes score higher than the second by more than one standard error of the difference.
+    """Whether the first (n,) codes score higher than the second by more than so many errors of the difference.
 
     >>> gold = np.zeros(100, np.int64)
     >>> [surely_better("accuracy", gold, gold, (np.arange(100) < wrong).astype(int)) for wrong in (0, 1, 2)]
@@ -51,4 +55,4 @@ def surely_better(
     if not len(gold):
         return False
     error = paired_error(one == gold, other == gold, row_weights(metric, gold))
-    return bool(score(metric, gold, one) - score(metric, gold, other) > error + 1e-12)
+    return bool(score(metric, gold, one) - score(metric, gold, other) > errors * error + 1e-12)

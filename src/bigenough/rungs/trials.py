@@ -14,7 +14,7 @@ from bigenough.errors import RungFailed
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.fit_memory import FitMemory, Fitted
 from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
-from bigenough.rungs.row_weights import paired_error, row_weights
+from bigenough.rungs.row_weights import row_weights, surely_better
 from bigenough.storage import content_hash
 from bigenough.task import Examples
 from bigenough.task.metrics import score
@@ -125,13 +125,11 @@ def settled(tried: Sequence[Tried], first: Tried | None, work: Trials) -> Tried:
     ``first_settings_hold``, in standard errors); else the one with the lowest log loss is chosen, which uses more of
     what select holds. Ties go to what was tried first.
     """
-    gold = work.select.labels
-    weights = row_weights(work.metric, gold)
     front = not_beaten(tried)
     hold = float(getattr(work.rung, "first_settings_hold", 1.0))
-    if first is not None and _as_good(first, front[0], gold, weights, errors=hold):
+    if first is not None and _as_good(first, front[0], work, errors=hold):
         return first
-    return _chosen(front, gold, weights)
+    return _chosen(front, work)
 
 
 def not_beaten(tried: Sequence[Tried]) -> list[Tried]:
@@ -143,16 +141,14 @@ def not_beaten(tried: Sequence[Tried]) -> list[Tried]:
     return kept
 
 
-def _chosen(front: Sequence[Tried], gold: NDArray[np.int64], weights: NDArray[np.float64]) -> Tried:
+def _chosen(front: Sequence[Tried], work: Trials) -> Tried:
     """The lowest log loss within one standard error of the highest score; ``front`` falls in both.
 
     The error is that of a weighted difference of hits, which for macro F1 stands in for its own.
     """
-    return [one for one in front if _as_good(one, front[0], gold, weights)][-1]
+    return [one for one in front if _as_good(one, front[0], work)][-1]
 
 
-def _as_good(
-    one: Tried, best: Tried, gold: NDArray[np.int64], weights: NDArray[np.float64], errors: float = 1.0
-) -> bool:
-    right, best_right = (each.fitted.probability.argmax(axis=1) == gold for each in (one, best))
-    return bool(best.score - one.score <= errors * paired_error(right, best_right, weights) + 1e-12)
+def _as_good(one: Tried, best: Tried, work: Trials, errors: float = 1.0) -> bool:
+    highest, other = (each.fitted.probability.argmax(axis=1) for each in (best, one))
+    return not surely_better(work.metric, work.select.labels, highest, other, errors)

@@ -24,7 +24,7 @@ from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.rungs.row_weights import surely_better
-from bigenough.rungs.training.averaging import Kept, averaged
+from bigenough.rungs.training.averaging import RESERVE, Averaged, Kept, mean_of_trainings
 from bigenough.rungs.training.body import check_tokenizer
 from bigenough.rungs.training.distributed import LAUNCH, trained_by
 from bigenough.rungs.training.product import parity, predictor_of
@@ -39,9 +39,7 @@ _MANY_CLASSES = 20
 _FEWEST_STEPS = 150
 _MOST_EPOCHS = 20.0
 _AVERAGED = 3
-"""Trainings whose mean is the model, where the minutes suffice: on held-out parts of the train rows of three tasks the
-mean of three was above the three's average on each, by 0.3 to 0.7 points of accuracy."""
-_NO_MEAN = "one training: on select it was surely better than the mean with others"
+"""Trainings whose mean is the model, where the minutes suffice (docs/decisions/011)."""
 
 
 class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
@@ -60,7 +58,7 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
         return _first(len(examples), n_classes).as_json()
 
     def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
-        """Learning rate, smoothing, class weights, method, frozen layers and the order of the rows."""
+        """Learning rate, smoothing, class weights, method and frozen layers."""
         first = _first(len(examples), n_classes)
         return replace(
             first,
@@ -69,7 +67,6 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
             balanced=trial.suggest_categorical("balanced", [False, True]),
             method=trial.suggest_categorical("method", ["full", "lora"]),
             frozen_layers=trial.suggest_categorical("frozen_layers", [0, 2]),
-            seed_offset=trial.suggest_int("seed_offset", 0, 2),
         ).as_json()
 
     def _fitted(
@@ -85,54 +82,42 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
         tokenizer, body = self._start(bench)
         seen = None if watch is None else Watch(watch.texts, watch.labels)
         single = targets.astype(np.float32)
-        command = os.environ.get(LAUNCH)
+        command = os.environ.get(LAUNCH, "")
 
-        def one(recipe: Recipe, minutes: float | None, place: int) -> Trained:
-            sight = None if place else seen
-            own = replace(bench, fit_minutes=minutes, say=_of(place, wanted.averaged, bench.say))
+        def one(recipe: Recipe, minutes: float | None, number: int) -> Trained:
+            sight = seen if number == 1 else None
+            own = replace(bench, fit_minutes=minutes, say=_numbered(number, bench.say))
             if command:
                 return trained_by(command, body, tokenizer, texts, single, recipe, own, sight)
             trained: Trained = train(body, tokenizer, texts, single, recipe, own, sight)
             return trained
 
-        kept = self._kept(body, tokenizer, texts, single, wanted, bench, seen)
-        later_rows = 1.0 if watch is None else 1 + len(watch) / max(1, len(texts))
-        found = averaged(one, wanted, bench.fit_minutes, later_rows, kept)
-        trained, predictor = found.mean, predictor_of(found.mean, tokenizer, bench)
-        record = dict(trained.record)
-        if watch is not None:
-            if trained.recipe.averaged > 1:
-                alone = predictor_of(found.first, tokenizer, bench)
-                first, mean = (each.predict_proba(watch.texts).argmax(axis=1) for each in (alone, predictor))
-                if surely_better(bench.metric, watch.labels, first, mean):
-                    trained, predictor = found.first, alone
-                    record["notes"] = [*record["notes"], _NO_MEAN]
-            record["export"] = parity(predictor, trained.body, tokenizer, watch.texts, bench.threads)
-        if kept is not None:
-            kept.remove()
-        return predictor, trained.recipe.as_json(), record
+        kept = None
+        if bench.scratch is not None and wanted.averaged > 1:
+            key = _key(body, tokenizer, texts, single, wanted, bench, seen, command)
+            kept = Kept.of(bench.scratch, key)
+        found = mean_of_trainings(one, wanted, bench.fit_minutes, 1.0 if watch is None else RESERVE, kept)
+        predictor = predictor_of(found.mean, tokenizer, bench)
+        if watch is None:
+            return predictor, found.mean.recipe.as_json(), found.mean.record
+        trained, predictor = self._not_worse(found, predictor, tokenizer, bench, watch)
+        export = parity(predictor, trained.body, tokenizer, watch.texts, bench.threads)
+        return predictor, trained.recipe.as_json(), {**trained.record, "export": export}
 
-    def _kept(
-        self,
-        body: BertModel,
-        tokenizer: Tokenizer,
-        texts: Sequence[str],
-        targets: NDArray[np.float32],
-        recipe: Recipe,
-        bench: Workbench,
-        watch: Watch | None,
-    ) -> Kept | None:
-        """Where the finished trainings of several wait for the others."""
-        from bigenough.rungs.training.checkpoint import training_key
-
-        if bench.scratch is None or recipe.averaged == 1:
-            return None
-        seen = watch or Watch([], np.zeros(0, np.int64))
-        key = training_key(
-            body, [*texts, *seen.texts], [targets, seen.labels], tokenizer.to_str(), len(texts), recipe.as_json(),
-            bench.seed, bench.fit_minutes, bench.metric,
-        )  # fmt: skip
-        return Kept.of(bench.scratch, key)
+    def _not_worse(
+        self, found: Averaged, mean: EncoderPredictor, tokenizer: Tokenizer, bench: Workbench, watch: Examples
+    ) -> tuple[Trained, EncoderPredictor]:
+        """The mean, unless the first training alone is surely better on select."""
+        several = found.mean.recipe.averaged
+        if several == 1:
+            return found.mean, mean
+        first = predictor_of(found.first, tokenizer, bench)
+        said = [each.predict_proba(watch.texts).argmax(axis=1) for each in (first, mean)]
+        if not surely_better(bench.metric, watch.labels, *said):
+            return found.mean, mean
+        note = f"one training: on select it was surely better than the mean of {several}"
+        record = {**found.first.record, "notes": [*found.first.record["notes"], note]}
+        return replace(found.first, record=record), first
 
     def _start(self, bench: Workbench) -> tuple[Tokenizer, BertModel]:
         """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""
@@ -161,9 +146,30 @@ def _first(rows: int, n_classes: int) -> Recipe:
     return Recipe(epochs=epochs, learning_rate=1.5e-4 if many else 1e-4, averaged=_AVERAGED)
 
 
-def _of(place: int, wanted: int, say: Say) -> Say:
-    """Tells which of several trainings it is that something is said of."""
-    return say if wanted == 1 else lambda what, done: say(f"training {place + 1} of {wanted}: {what}", done)
+def _numbered(number: int, say: Say) -> Say:
+    """Tells which of several trainings it is that something is said of; the first may be the only one."""
+    return say if number == 1 else lambda what, done: say(f"training {number}: {what}", done)
+
+
+def _key(
+    body: BertModel,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    targets: NDArray[np.float32],
+    recipe: Recipe,
+    bench: Workbench,
+    watch: Watch | None,
+    command: str,
+) -> str:
+    """A hash of all that decides what several trainings give."""
+    from bigenough.rungs.training.checkpoint import training_key
+    from bigenough.rungs.training.machine import this_machine
+
+    seen = watch or Watch([], np.zeros(0, np.int64))
+    return training_key(
+        body, [*texts, *seen.texts], [targets, seen.labels], tokenizer.to_str(), len(texts), recipe.as_json(),
+        bench.seed, bench.fit_minutes, bench.metric, this_machine().precision, command,
+    )  # fmt: skip
 
 
 def _loop() -> Any:

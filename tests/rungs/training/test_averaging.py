@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from models.tiny_bert import write_model
 
-from bigenough.errors import RungFailed
+from bigenough.errors import OutOfDisk, RungFailed
 from bigenough.models.bert import read_bert
-from bigenough.rungs.training.averaging import Kept, affordable, averaged
+from bigenough.rungs.training.averaging import Kept, affordable, mean_of_trainings
 from bigenough.rungs.training.recipe import Recipe, Trained
-from bigenough.rungs.training.trained_file import encoder_arrays, read_trained, write_trained
+from bigenough.rungs.training.trained_file import encoder_arrays, encoder_of, read_trained, write_trained
 
 RECIPE = Recipe(averaged=3, seed_offset=4)
 
@@ -22,98 +22,136 @@ def body(tmp_path):
 
 
 class Trainer:
-    """Gives the encoder with its vectors moved, and remembers what it was asked for."""
+    """Gives the encoder with all its numbers moved, and remembers what it was asked for."""
 
-    def __init__(self, body, *, seconds=10.0, failing=(), dying=()):
-        self.body, self.seconds, self.failing, self.dying = body, seconds, failing, dying
+    def __init__(self, body, *, seconds=30.0, failing=None, changes=None):
+        self.body, self.seconds = body, seconds
+        self.failing, self.changes = failing or {}, changes or {}
         self.asked = []
 
-    def __call__(self, recipe, minutes, place):
-        self.asked.append((recipe.seed_offset, minutes, place))
-        if place in self.failing:
-            raise RungFailed("The loss diverged twice.")
-        if place in self.dying:
-            raise KeyboardInterrupt
-        moved = replace(
-            self.body, words=self.body.words + np.float32(place), norm=(self.body.norm[0] + place, self.body.norm[1])
-        )
-        weight = np.full((self.body.config.width, 2), place, np.float32)
+    def __call__(self, recipe, minutes, number):
+        self.asked.append((number, recipe.seed_offset, minutes))
+        if number in self.failing:
+            raise self.failing[number]
+        moved = {name: array + np.float32(number - 1) for name, array in encoder_arrays(self.body).items()}
+        weight = np.full((self.body.config.width, 2), number - 1, np.float32)
         record = {"steps": 5, "seconds": self.seconds, "notes": []}
-        return Trained(moved, weight, np.array([place, -1e4]), recipe.changed(epochs=2.0), record)
+        done = recipe.changed(**{"epochs": 2.0, **self.changes.get(number, {})})
+        return Trained(encoder_of(vars(self.body.config), moved), weight, np.array([number - 1, -1e4]), done, record)
+
+
+def same(one, other):
+    found, expected = ({**encoder_arrays(each.body), "w": each.weight, "b": each.bias} for each in (one, other))
+    return (
+        (one.recipe, one.record) == (other.recipe, other.record)
+        and found.keys() == expected.keys()
+        and all(np.array_equal(found[name], expected[name]) for name in expected)
+    )
 
 
 def test_the_mean_is_that_of_every_array(body):
     trainer = Trainer(body)
-    first, mean = averaged(trainer, RECIPE, None)
-    assert trainer.asked == [(4, None, 0), (5, None, 1), (6, None, 2)]
-    np.testing.assert_array_equal(first.body.words, body.words)
-    np.testing.assert_allclose(mean.body.words, body.words + 1, rtol=1e-6)
-    np.testing.assert_allclose(mean.body.norm[0], body.norm[0] + 1, rtol=1e-6)
-    np.testing.assert_array_equal(mean.body.layers[1].qkv, body.layers[1].qkv)
+    first, mean = mean_of_trainings(trainer, RECIPE, None)
+    assert trainer.asked == [(1, 4, None), (2, 5, None), (3, 6, None)]
+    start, alone, found = (encoder_arrays(each) for each in (body, first.body, mean.body))
+    assert found.keys() == start.keys()
+    for name, array in start.items():
+        np.testing.assert_array_equal(alone[name], array)
+        np.testing.assert_allclose(found[name], array + 1, rtol=1e-5, atol=1e-6)
+        assert found[name].dtype == array.dtype
     np.testing.assert_allclose(mean.weight, 1)
     np.testing.assert_allclose(mean.bias, [1, -1e4])
-    assert {array.dtype for array in encoder_arrays(mean.body).values()} == {np.dtype(np.float32)}
     assert (mean.weight.dtype, mean.bias.dtype) == (np.float32, np.float64)
-    assert (first.recipe.averaged, mean.recipe.averaged) == (1, 3)
-    assert mean.recipe.epochs == 2.0
+    assert (first.recipe.averaged, mean.recipe.averaged, mean.recipe.epochs) == (1, 3, 2.0)
+    assert [one["seed_offset"] for one in mean.record["trainings"]] == [4, 5, 6]
     assert mean.record["notes"] == []
 
 
 def test_one_is_that_one(body):
     trainer = Trainer(body)
-    first, mean = averaged(trainer, replace(RECIPE, averaged=1), 1.0)
+    first, mean = mean_of_trainings(trainer, replace(RECIPE, averaged=1), 1.0)
     assert mean is first
-    assert trainer.asked == [(4, 1.0, 0)]
+    assert trainer.asked == [(1, 4, 1.0)]
 
 
 def test_only_as_many_as_the_minutes_allow(body):
-    """Three of 20 s are more than 85 % of a minute; later on, for a third more rows, so are two of 20 s in 60 s."""
+    """Three of 20 s are more than 85 % of a minute, and so are two once half as much again is reckoned with."""
     trainer = Trainer(body, seconds=20.0)
-    mean = averaged(trainer, RECIPE, 1.0).mean
-    assert trainer.asked == [(4, 1.0, 0), (5, 0.5, 1)]
+    mean = mean_of_trainings(trainer, RECIPE, 1.0).mean
+    assert trainer.asked == [(1, 4, 1.0), (2, 5, 0.5)]
     assert mean.recipe.averaged == 2
     assert mean.record["notes"] == ["the mean of 2 trainings and not the mean of 3: the minutes suffice for no more"]
-    assert averaged(Trainer(body, seconds=20.0), RECIPE, 1.0, later_rows=4 / 3).mean.recipe.averaged == 1
+    assert mean_of_trainings(Trainer(body, seconds=20.0), RECIPE, 1.0, reserve=1.5).mean.recipe.averaged == 1
     assert affordable(3, 0.0, 60.0) == 3
 
 
-@pytest.mark.parametrize(("dying", "again"), [(0, [0, 1, 2]), (1, [1, 2]), (2, [2])])
+def test_time_around_a_training_counts(body):
+    """What starts the processes, say."""
+    seconds = iter([0.0, 45.0])
+    trainer = Trainer(body, seconds=5.0)
+    mean_of_trainings(trainer, RECIPE, 1.0, clock=lambda: next(seconds))
+    assert len(trainer.asked) == 1
+
+
+@pytest.mark.parametrize(("dying", "again"), [(1, [1, 2, 3]), (2, [2, 3]), (3, [3]), (None, [])])
 def test_a_kill_costs_one_of_them(body, tmp_path, dying, again):
-    kept = Kept.of(tmp_path / "scratch", "key")
-    with pytest.raises(KeyboardInterrupt):
-        averaged(Trainer(body, dying=(dying,)), RECIPE, 2.0, kept=kept)
-    trainer = Trainer(body)
-    resumed = averaged(trainer, RECIPE, 2.0, kept=kept)
-    assert [place for _, _, place in trainer.asked] == again
-    whole = averaged(Trainer(body), RECIPE, 2.0)
+    def kept():
+        return Kept.of(tmp_path, "key")
+
+    if dying is None:
+        mean_of_trainings(Trainer(body), RECIPE, 4.0, kept=kept())
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            mean_of_trainings(Trainer(body, failing={dying: KeyboardInterrupt()}), RECIPE, 4.0, kept=kept())
+    trainer = Trainer(body, seconds=31.0)  # another machine, or a busier one
+    resumed = mean_of_trainings(trainer, RECIPE, 4.0, kept=kept())
+    assert [number for number, _, _ in trainer.asked] == again
+    whole = mean_of_trainings(Trainer(body), RECIPE, 4.0)
     for one, other in zip(resumed, whole, strict=True):
-        assert one.recipe == other.recipe
-        assert one.record == other.record
-        np.testing.assert_array_equal(one.weight, other.weight)
-        found, expected = encoder_arrays(one.body), encoder_arrays(other.body)
-        assert all((found[name] == expected[name]).all() for name in expected)
-    kept.remove()
-    assert list((tmp_path / "scratch").iterdir()) == []
+        without = [replace(each, record={**each.record, "seconds": 0, "trainings": 0}) for each in (one, other)]
+        assert same(*without)
 
 
-def test_one_that_fails_is_left_out(body):
-    trainer = Trainer(body, failing=(1,))
-    first, mean = averaged(trainer, RECIPE, None)
+def test_short_trainings_and_those_of_another_fit_are_not_kept(body, tmp_path):
+    mean_of_trainings(Trainer(body, seconds=5.0), RECIPE, None, kept=Kept.of(tmp_path, "short"))
+    assert not list(tmp_path.glob("averaged-*"))
+    mean_of_trainings(Trainer(body), RECIPE, None, kept=Kept.of(tmp_path, "long"))
+    assert len(list(tmp_path.glob("averaged-long-*"))) == 2
+    Kept.of(tmp_path, "next")
+    assert not list(tmp_path.glob("averaged-*"))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ({"failing": {2: RungFailed("It diverged.")}}, "the next one failed (RungFailed: It diverged.)"),
+        ({"failing": {2: RuntimeError("CUDA")}}, "the next one failed (RuntimeError: CUDA)"),
+        ({"changes": {2: {"frozen_layers": 1}}}, "the next one could not be carried out as the first was"),
+        ({"changes": {2: {"epochs": 1.5}}}, "the next one could not be carried out as the first was"),
+    ],
+)
+def test_one_that_fails_or_is_cut_is_left_out(body, trouble, reason):
+    trainer = Trainer(body, **trouble)
+    first, mean = mean_of_trainings(trainer, RECIPE, None)
     assert len(trainer.asked) == 2
     assert mean.recipe.averaged == 1
     np.testing.assert_array_equal(mean.body.words, first.body.words)
-    assert mean.record["notes"] == [
-        "one training and not the mean of 3: the next one failed (The loss diverged twice.)"
-    ]
+    assert mean.record["notes"] == [f"one training and not the mean of 3: {reason}"]
+
+
+def test_the_first_must_not_fail_and_a_full_disk_is_said(body):
     with pytest.raises(RungFailed):
-        averaged(Trainer(body, failing=(0,)), RECIPE, None)
+        mean_of_trainings(Trainer(body, failing={1: RungFailed("It diverged.")}), RECIPE, None)
+    with pytest.raises(OutOfDisk):
+        mean_of_trainings(Trainer(body, failing={2: OutOfDisk("The disk is full.")}), RECIPE, None)
 
 
 def test_a_file_that_cannot_be_read_is_none(body, tmp_path):
     path = tmp_path / "trained.safetensors"
     assert read_trained(path) is None
-    write_trained(path, Trainer(body)(RECIPE, None, 0))
-    assert read_trained(path).recipe.seed_offset == 4
+    trained = Trainer(body)(RECIPE, None, 1)
+    write_trained(path, trained)
+    assert same(read_trained(path), trained)
     whole = path.read_bytes()
     for damaged in (b"", whole[:50], whole[:-4], b"\xff" * 100):
         path.write_bytes(damaged)

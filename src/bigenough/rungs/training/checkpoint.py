@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from bigenough.models.bert import BertModel
+from bigenough.rungs.training.trained_file import encoder_arrays
 from bigenough.storage import content_hash, write_bytes
 
 __all__ = ["SECONDS", "Checkpoint", "State", "training_key"]
@@ -97,11 +98,7 @@ class Checkpoint:
 def training_key(body: BertModel, texts: Sequence[str], arrays: Sequence[NDArray[Any]], *facts: Any) -> str:
     """A hash of all that decides what a training gives: encoder, texts, targets, and JSON values."""
     digest = hashlib.sha256()
-    for layer in body.layers:
-        for value in vars(layer).values():
-            for part in value if isinstance(value, tuple) else (value,):
-                digest.update(np.ascontiguousarray(part).data)
-    for array in (body.words, body.positions, *body.norm, *arrays):
+    for array in (*encoder_arrays(body).values(), *arrays):
         digest.update(np.ascontiguousarray(array).data)
     for text in texts:
         digest.update(len(text).to_bytes(8))

@@ -107,7 +107,7 @@ def _read(folder: Path) -> Trained:
         raise RungFailed(facts["failure"])
     trained = read_trained(folder / "trained.safetensors")
     if trained is None:
-        raise RungFailed(f"{folder / 'trained.safetensors'} cannot be read. Do all machines see the same disk?")
+        raise RungFailed(f"{folder / 'trained.safetensors'}, which the first process wrote, cannot be read.")
     return trained
 
 

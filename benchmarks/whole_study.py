@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One study a set for both tables on trained rungs: whichever table comes first makes it, the other finds it.
+
+All its rungs on the official train set, their smaller models, and students of the tuned encoder, whoever is best: a
+table of what shrinking gives is not to depend on who wins. The official test set is certify.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import sets
+from rows import Bench
+
+if TYPE_CHECKING:
+    from bigenough.study import Study
+
+__all__ = ["FOLDER", "TEACHER", "whole_study"]
+
+FOLDER = "whole"
+"""In the cache, with a folder for each set."""
+RUNGS = ("linear", "static", "tuned-static", "tuned")
+TEACHER = "tuned"
+
+
+def whole_study(bench: Bench, split: sets.Split) -> tuple[Study, float]:
+    """The finished study, and the most memory that its process took, in MB. Raises ``Failed``."""
+    folder = bench.cache / FOLDER / split.name
+    folder.mkdir(parents=True, exist_ok=True)
+    train, test, out, peak = (folder / name for name in ("train.csv", "test.csv", "study", "peak.json"))
+    split.train.write_csv(train)
+    split.test.write_csv(test)
+    rungs = list(bench.rungs or RUNGS)
+    options = {
+        "rungs": rungs, "minutes": bench.minutes, "threads": bench.threads, "offline": True,
+        **({} if bench.trials is None else {"trials": bench.trials}),
+        **({"shrink": "taught", "teacher": TEACHER} if TEACHER in rungs else {}),
+    }  # fmt: skip
+    if not peak.exists():
+        print(f"{split.name}: a study of {', '.join(rungs)}", file=sys.stderr)
+        said = bench.ask(
+            "ours.py", "study", {"train": str(train), "test": str(test), "out": str(out), "options": options}
+        )
+        peak.write_text(json.dumps(said["peak_mb"]), encoding="utf-8")
+    from bigenough.study import Study
+
+    return Study(out), json.loads(peak.read_text(encoding="utf-8"))
