@@ -9,9 +9,9 @@ A teacher is surer of the rows that it was trained on than of others. So its tem
 on its own rows it is warmed until it is on average as unsure as on rows that it has not seen.
 
 What a student learns beyond the labels, it learns from texts that its teacher was not trained on. Where users have
-none, texts made of the labelled ones serve (Tang et al. 2019, section 4.1): on held-out parts of the train rows of three
-tasks, a linear student closed -22, 18 and 26 % of the gap to a tuned encoder without them, and 12, 67 and 75 % with
-them (docs/decisions/012).
+none, texts made of the labelled ones serve (Tang et al. 2019, section 4.1): on held-out parts of the train rows of
+three tasks, a linear student closed -22, 18 and 26 % of the gap to a tuned encoder without them, and 12, 67 and 75 %
+with them (docs/decisions/012).
 """
 
 from __future__ import annotations
