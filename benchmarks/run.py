@@ -44,6 +44,7 @@ import tuned
 import tuned_mini
 from rows import CACHE, Bench
 from whole_study import FOLDER as WHOLE
+from whole_study import MINUTES
 
 HERE = Path(__file__).parent
 PARTS = ("startup", "single_row", "overhead", "quality", "learning_curves")
@@ -53,7 +54,6 @@ LONG = {
 }  # fmt: skip
 NAMED = ("label_scoring", "sequential")
 """Made only when named, and whole."""
-MINUTES = 20.0
 TITLES = {
     "quality": "Quality per rung, verdict, seconds and memory",
     "tuned": "Tuned rungs beside peers",
@@ -111,12 +111,14 @@ def main() -> None:
         peers=None if given.peers is None else tuple(given.peers),
     )  # fmt: skip
     names = None if given.sets is None else tuple(given.sets)
+    if given.again:
+        # All before the first is measured: two of them look at the same studies.
+        for part in filter(LONG.__contains__, given.only):
+            _drop(bench, part, names or LONG[part].NAMES, stored / f"{part}.json")
     for part in given.only:
         path = stored / f"{part}.json"
         adds = part in ("quality", "learning_curves") or part in LONG
-        kept = json.loads(path.read_text())["figures"] if adds and path.exists() else {}
-        if given.again and part in LONG:
-            kept = _dropped(bench, part, names or LONG[part].NAMES, kept)
+        kept = _figures(path) if adds else {}
         minutes = given.minutes or getattr(MODULES[part], "MINUTES", MINUTES)
         for more in measure(part, replace(bench, minutes=minutes), names, kept):
             kept |= more
@@ -144,12 +146,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _dropped(bench: Bench, part: str, names: tuple[str, ...], kept: dict) -> dict:
-    """What is kept of the other sets; the studies and predictions of these are removed."""
+def _figures(path: Path) -> dict:
+    return json.loads(path.read_text())["figures"] if path.exists() else {}
+
+
+def _drop(bench: Bench, part: str, names: tuple[str, ...], path: Path) -> None:
+    """Forget the figures of these sets, the studies they came from, and their predictions."""
     for name in names:
         for folder in (part, WHOLE) if part in ("tuned", "shrinking") else (part,):
             shutil.rmtree(bench.cache / folder / name, ignore_errors=True)
-    return {key: each for key, each in kept.items() if each["set"] not in names}
+    if path.exists():
+        write_figures(path, {key: each for key, each in _figures(path).items() if each["set"] not in names})
 
 
 def write_figures(path: Path, figures: dict) -> None:

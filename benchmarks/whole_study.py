@@ -17,12 +17,14 @@ from rows import Bench
 if TYPE_CHECKING:
     from bigenough.study import Study
 
-__all__ = ["FOLDER", "TEACHER", "whole_study"]
+__all__ = ["FOLDER", "MINUTES", "TEACHER", "whole_study"]
 
 FOLDER = "whole"
 """In the cache, with a folder for each set."""
 RUNGS = ("linear", "static", "tuned-static", "tuned")
 TEACHER = "tuned"
+MINUTES = 40.0
+"""For each rung: three trainings of the encoder on ten thousand rows, twice, on two cores."""
 
 
 def whole_study(bench: Bench, split: sets.Split) -> tuple[Study, float]:
