@@ -52,6 +52,8 @@ LONG = {
     "tuned": tuned, "few_labels": few_labels, "shrinking": shrinking, "language_models": language_models,
     "tuned_mini": tuned_mini,
 }  # fmt: skip
+SHARING = ("tuned", "shrinking")
+"""Two views of the same studies."""
 NAMED = ("label_scoring", "sequential")
 """Made only when named, and whole."""
 TITLES = {
@@ -114,7 +116,7 @@ def main() -> None:
     if given.again:
         # All before the first is measured: two of them look at the same studies.
         for part in filter(LONG.__contains__, given.only):
-            _drop(bench, part, names or LONG[part].NAMES, stored / f"{part}.json")
+            _drop(bench, part, names or LONG[part].NAMES, stored)
     for part in given.only:
         path = stored / f"{part}.json"
         adds = part in ("quality", "learning_curves") or part in LONG
@@ -150,13 +152,15 @@ def _figures(path: Path) -> dict:
     return json.loads(path.read_text())["figures"] if path.exists() else {}
 
 
-def _drop(bench: Bench, part: str, names: tuple[str, ...], path: Path) -> None:
+def _drop(bench: Bench, part: str, names: tuple[str, ...], stored: Path) -> None:
     """Forget the figures of these sets, the studies they came from, and their predictions."""
+    parts, folders = ((part,),) * 2 if part not in SHARING else (SHARING, (*SHARING, WHOLE))
     for name in names:
-        for folder in (part, WHOLE) if part in ("tuned", "shrinking") else (part,):
+        for folder in folders:
             shutil.rmtree(bench.cache / folder / name, ignore_errors=True)
-    if path.exists():
-        write_figures(path, {key: each for key, each in _figures(path).items() if each["set"] not in names})
+    for path in (stored / f"{one}.json" for one in parts):
+        if path.exists():
+            write_figures(path, {key: each for key, each in _figures(path).items() if each["set"] not in names})
 
 
 def write_figures(path: Path, figures: dict) -> None:

@@ -225,12 +225,18 @@ def _counted(names: Sequence[str], steps: list[dict[str, Any]], refused: list[di
     for kind, (aim, checks) in AIMS.items():
         kept, missed = 0, []
         for name in names:
-            found = [each for each in steps if (each["set"], each["start"], each["step"]) == (name, TEACHER, kind)]
+            # Where the vocabulary was refused, the 8 bits are those of the whole model.
+            alike = (kind, kind.removeprefix("vocabulary-"))
+            found = [
+                each for each in steps if (each["set"], each["start"]) == (name, TEACHER) and each["step"] in alike
+            ]
             short = [what for what, holds in checks.items() if found and not holds(found[0])]
             if found and not short:
                 kept += 1
                 continue
-            gone = any((each["set"], each["model"]) == (name, f"{TEACHER}-{kind}") for each in refused)
+            gone = any(
+                each["set"] == name and each["model"] in {f"{TEACHER}-{one}" for one in alike} for each in refused
+            )
             missed.append(f"{name} ({', '.join(short) or ('refused' if gone else 'not made')})")
         told = f"; not on {', '.join(missed)}" if missed else ""
         yield f"- {TEACHER}, {kind} ({aim}): {kept} of {len(names)} sets{told}."

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import sets
-from rows import Bench
+from rows import Bench, Failed
 
 if TYPE_CHECKING:
     from bigenough.study import Study
@@ -28,10 +28,10 @@ MINUTES = 40.0
 
 
 def whole_study(bench: Bench, split: sets.Split) -> tuple[Study, float]:
-    """The finished study, and the most memory that its process took, in MB. Raises ``Failed``."""
+    """The finished study, and the most memory of the process that finished it, in MB. Raises ``Failed``."""
     folder = bench.cache / FOLDER / split.name
     folder.mkdir(parents=True, exist_ok=True)
-    train, test, out, peak = (folder / name for name in ("train.csv", "test.csv", "study", "peak.json"))
+    train, test, out, facts = (folder / name for name in ("train.csv", "test.csv", "study", "made.json"))
     split.train.write_csv(train)
     split.test.write_csv(test)
     rungs = list(bench.rungs or RUNGS)
@@ -40,12 +40,15 @@ def whole_study(bench: Bench, split: sets.Split) -> tuple[Study, float]:
         **({} if bench.trials is None else {"trials": bench.trials}),
         **({"shrink": "taught", "teacher": TEACHER} if TEACHER in rungs else {}),
     }  # fmt: skip
-    if not peak.exists():
+    if not facts.exists():
         print(f"{split.name}: a study of {', '.join(rungs)}", file=sys.stderr)
         said = bench.ask(
             "ours.py", "study", {"train": str(train), "test": str(test), "out": str(out), "options": options}
         )
-        peak.write_text(json.dumps(said["peak_mb"]), encoding="utf-8")
+        facts.write_text(json.dumps({"options": options, "peak_mb": said["peak_mb"]}), encoding="utf-8")
+    made = json.loads(facts.read_text(encoding="utf-8"))
+    if made["options"] != options:
+        raise Failed(f"{out} was made with {made['options']}, and {options} are asked for: --again makes it anew")
     from bigenough.study import Study
 
-    return Study(out), json.loads(peak.read_text(encoding="utf-8"))
+    return Study(out), made["peak_mb"]

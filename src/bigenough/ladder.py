@@ -109,7 +109,7 @@ class Ladder:
             parent = next((name for name in step.parents if name in known), None)
             if parent is None:
                 continue
-            rung = step.make(parent_of(known[parent], makers[parent], self.job, self.bench))
+            rung = step.make(parent_of(known[parent], makers[parent], self.job, self.bench), budget.minutes)
             makers[rung.name] = rung
             for _, product in self.fitted([rung], step=False, budget=budget):
                 if isinstance(product, LeftOut):

@@ -29,13 +29,13 @@ class Step:
     Attributes:
         name: what the product will be called when it comes from the first of the parents.
         parents: the candidates it can be made from; the first one that exists is taken, and without any it is left out.
-        make: the rung that makes it of a parent.
+        make: the rung that makes it of a parent in so many minutes; only lessons ask how many.
         trains: whether that takes a training, long beside all that only codes or cuts.
     """
 
     name: str
     parents: tuple[str, ...]
-    make: Callable[[Parent], Rung]
+    make: Callable[[Parent, float], Rung]
     trains: bool = False
 
 
@@ -113,34 +113,34 @@ def _of_encoder(name: str, allowed_flips: float, *, layers: bool) -> Iterator[St
     from bigenough.shrink.vocabulary import VocabularyRung
 
     pruned = f"{name}-vocabulary"
-    yield Step(pruned, (name,), lambda parent: VocabularyRung(parent, allowed_flips))
-    yield Step(f"{pruned}-int8", (pruned, name), lambda parent: Int8Rung(parent, allowed_flips))
+    yield Step(pruned, (name,), lambda parent, _: VocabularyRung(parent, allowed_flips))
+    yield Step(f"{pruned}-int8", (pruned, name), lambda parent, _: Int8Rung(parent, allowed_flips))
     if layers:
         from bigenough.shrink.layers import LayersRung
         from bigenough.shrink.structure import StructureRung
 
-        yield Step(f"{name}-layers", (name,), lambda parent: LayersRung(parent, allowed_flips), trains=True)
-        yield Step(f"{name}-structure", (name,), lambda parent: StructureRung(parent, allowed_flips), trains=True)
+        yield Step(f"{name}-layers", (name,), lambda parent, _: LayersRung(parent, allowed_flips), trains=True)
+        yield Step(f"{name}-structure", (name,), lambda parent, _: StructureRung(parent, allowed_flips), trains=True)
 
 
-def _tables(allowed_flips: float) -> Callable[[Parent], Rung]:
+def _tables(allowed_flips: float) -> Callable[[Parent, float], Rung]:
     from bigenough.shrink.tables import TablesRung
 
-    return lambda parent: TablesRung(parent, allowed_flips)
+    return lambda parent, _: TablesRung(parent, allowed_flips)
 
 
-def _features(allowed_flips: float) -> Callable[[Parent], Rung]:
+def _features(allowed_flips: float) -> Callable[[Parent, float], Rung]:
     from bigenough.shrink.features import FeaturesRung
 
-    return lambda parent: FeaturesRung(parent, allowed_flips)
+    return lambda parent, _: FeaturesRung(parent, allowed_flips)
 
 
 def _students(candidates: Mapping[str, Candidate], teacher: str, rungs: Sequence[Rung]) -> Iterator[tuple[str, Step]]:
     """Every smaller rung that can learn from probabilities is taught by the best one: its name, and the lesson."""
     from bigenough.shrink.distil import DistilledRung
 
-    def taught_by(student: Any) -> Callable[[Parent], Rung]:
-        return lambda parent: DistilledRung(student, parent)
+    def taught_by(student: Any) -> Callable[[Parent, float], Rung]:
+        return lambda parent, minutes: DistilledRung(student, parent, minutes)
 
     for rung in rungs:
         smaller = rung.name in candidates and candidates[rung.name].serving_bytes < candidates[teacher].serving_bytes

@@ -22,7 +22,9 @@ from tokenizers.processors import TemplateProcessing
 
 from bigenough.errors import BadOption, UnsupportedModel, WeightsNotFound
 from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.training.trained_file import encoder_arrays
 from bigenough.rungs.tuned import TunedRung
+from bigenough.shrink.encoders import arrays_of
 from bigenough.task import Examples
 
 
@@ -106,14 +108,21 @@ def test_a_low_rank_mean_is_one_model(case):
     settings = {**case.rung.first_settings(case.fit, 4), "averaged": 2, "epochs": 2.0, "method": "lora"}
     made = case.rung.fit_recorded(case.fit, 4, settings, case.bench)
     assert made.settings["averaged"] == 2
-    np.testing.assert_allclose(made.predictor.predict_proba(case.unseen.texts).sum(axis=1), 1.0, rtol=1e-6)
+    one, other = (
+        case.rung.fit(case.fit, 4, {**settings, "averaged": 1, "seed_offset": offset}, case.bench) for offset in (0, 1)
+    )
+    found, *both = (encoder_arrays(arrays_of(each).model) for each in (made.predictor, one, other))
+    assert any(not np.array_equal(both[0][name], both[1][name]) for name in found)
+    for name, array in found.items():
+        np.testing.assert_allclose(array, (both[0][name] + both[1][name]) / 2, atol=1e-6)
 
 
 def test_one_class_needs_one_training(case):
     same = replace(case.fit, labels=np.full(len(case.fit), 2))
     settings = {**case.rung.first_settings(case.fit, 4), "averaged": 3}
-    predictor = case.rung.fit(same, 4, settings, case.bench)
-    assert set(predictor.predict_proba(case.unseen.texts).argmax(axis=1)) == {2}
+    made = case.rung.fit_recorded(same, 4, settings, case.bench)
+    assert set(made.predictor.predict_proba(case.unseen.texts).argmax(axis=1)) == {2}
+    assert made.record["notes"] == ["all rows are of one class"]
 
 
 class Killed(BaseException):

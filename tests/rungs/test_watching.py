@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bigenough.errors import RungFailed
 from bigenough.rungs.candidate import Budget, make_candidate
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.parent import Parent
@@ -137,6 +138,47 @@ def test_models_of_settings_that_were_not_chosen_are_deleted_once_the_candidate_
     assert [call for call in again.calls if call[0] == "watched"] == []
     assert second.record["settings"] == candidate.record["settings"]
     assert second.on_fit.is_dir()
+
+
+@pytest.mark.parametrize("end", ["made", "found", "failed"])
+def test_what_a_fit_keeps_for_its_own_resumption_goes_with_the_fits(end: str, tmp_path: Path):
+    class KeepingRung(ShareRung):
+        def fit_watching(self, examples, n_classes, settings, bench, watch):
+            bench.scratch.mkdir(parents=True, exist_ok=True)
+            (bench.scratch / "half").write_text("a training")
+            if end == "failed":
+                raise ValueError("no luck")
+            return super().fit_watching(examples, n_classes, settings, bench, watch)
+
+    memory = FitMemory(tmp_path / "fits")
+    if end == "failed":
+        with pytest.raises(RungFailed, match="no luck"):
+            made(KeepingRung(), tmp_path / "candidate", memory.folder)
+    else:
+        made(KeepingRung(), tmp_path / "candidate", memory.folder)
+    if end == "found":  # killed before it was cleared
+        memory.checkpoints.mkdir()
+        made(KeepingRung(), tmp_path / "candidate", memory.folder)
+    assert not memory.checkpoints.exists()
+
+
+def test_a_fit_that_was_resumed_counts_whole(tmp_path: Path):
+    class ResumedRung(ShareRung):
+        def fit_watching(self, examples, n_classes, settings, bench, watch):
+            seen = super().fit_watching(examples, n_classes, settings, bench, watch)
+            return seen._replace(record={"trainings": [{"seconds": 100.0}, {"seconds": 90.0}], "seconds": 100.0})
+
+    found = search(
+        ResumedRung(Clock()),
+        rows(90),
+        rows(30, 91),
+        2,
+        "accuracy",
+        trials=3,
+        minutes=7,
+        bench=Workbench(0, 1, tmp_path),
+    )
+    assert [trial.seconds for trial in found.trials] == [190.0]
 
 
 def test_watched_fits_are_found_again_with_settings_record_and_model(tmp_path: Path):

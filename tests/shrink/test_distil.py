@@ -117,9 +117,18 @@ def test_slow_and_paid_teachers_are_not_asked_about_texts_that_nobody_wrote(kind
     teacher = Knower()
     teacher.n_parameters = parameters
     fit = examples_of(rows, 0)
-    rung = DistilledRung(LinearRung(), Parent("knower", "k", kind, rows, lambda: teacher, lambda: teacher))
+    rung = DistilledRung(LinearRung(), Parent("knower", "k", kind, rows, lambda: teacher, lambda: teacher), 10.0)
     assert rung.first_settings(fit, 3)["spare"] == spare
     assert teacher.asked == 0
+
+
+@pytest.mark.parametrize(("minutes", "classes", "spare"), [(10, 3, 5), (2, 3, 1), (10, 200, 2), (10, 400, 1)])
+def test_fewer_texts_are_made_in_less_time_and_where_the_student_could_not_learn_from_them(minutes, classes, spare):
+    """20,000 rows of 29 characters; linear learns from 2.5 million characters of 200 classes."""
+    fit, teacher = examples_of(20_000, 0), Knower()
+    parent = Parent("knower", "k", "static", 20_000, lambda: teacher, lambda: teacher)
+    rung = DistilledRung(LinearRung(), parent, float(minutes))
+    assert rung.first_settings(fit, classes)["spare"] == spare
 
 
 def test_the_more_texts_without_labels_the_fewer_are_made_of_each(tmp_path):

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bigenough.errors import RungFailed
 from bigenough.rungs.calibration import temper
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.making import Budget, Found, Made, Making
@@ -212,12 +213,17 @@ def make_candidate(
     ``searched`` is what a search over all rungs found for this one; None searches here.
     """
     if (folder / "candidate.json").exists():
+        memory.drop_checkpoints()
         return Candidate(folder)
     bench = replace(bench, metric=task.metric)
     weights = rung.weights(bench)
     making = Making(rung, fit, select, task, budget, bench, memory, searched).allowed()
-    with meter() as reading:
-        made = making.made()
+    try:
+        with meter() as reading:
+            made = making.made()
+    except RungFailed:
+        memory.drop_checkpoints()
+        raise
     said = Predictions.of(select.labels, temper(made.found.select_probability, made.temperature))
     energy = _energy(reading, memory.reused if searched is None else 0, searched)
     _write(folder, rung, made, said, weights, energy)

@@ -141,7 +141,7 @@ class Contestant:
         whole = part is self.parts[-1]
         bench, memory = self.work.bench, self.work.memory if whole else self._parts_memory
         if self.full_minutes is not None:
-            bench = replace(bench, fit_minutes=part.share * self.full_minutes)
+            bench = replace(bench, fit_minutes=part.share * self.full_minutes, scratch=self.work.memory.checkpoints)
         began, reused = clock(), memory.reused
         try:
             tried = replace(self.work, bench=bench, memory=memory).tried(part.examples, entry.settings)

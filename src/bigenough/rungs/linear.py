@@ -78,6 +78,10 @@ class LinearRung:
         """None: all it knows, it learns from the examples."""
         return {}
 
+    def most_characters(self, n_classes: int) -> int:
+        """Characters that one fit learns from; of more it takes a stratified part."""
+        return _most_characters(n_classes)
+
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """A linear SVM in which all classes weigh the same; single characters count where no spaces are written."""
         ngrams = _SPACED if _writes_spaces(examples.texts) else _UNSPACED
@@ -216,10 +220,14 @@ def _kinds(ngrams: str) -> list[Ngrams]:
     return kinds
 
 
+def _most_characters(n_classes: int) -> int:
+    return min(_MOST_CHARACTERS, max(_MOST_CHARACTERS // 6, _MOST_WORK // n_classes))
+
+
 def _affordable(examples: Examples, n_classes: int, bench: Workbench) -> Examples:
     """All examples, or a stratified part of so many that memory and time suffice."""
     lengths = _lengths(examples.texts)
-    budget = min(_MOST_CHARACTERS, max(_MOST_CHARACTERS // 6, _MOST_WORK // n_classes))
+    budget = _most_characters(n_classes)
     if lengths.sum() <= budget:
         return examples
     order = stratified_order(examples.labels, bench.seed)

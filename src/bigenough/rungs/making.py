@@ -20,7 +20,7 @@ from bigenough.rungs.calibration import fit_temperature
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
 from bigenough.rungs.search import CurvePoint, SearchResult, learning_curve, search
-from bigenough.rungs.trials import is_costly
+from bigenough.rungs.trials import is_costly, recorded_seconds
 from bigenough.task import Examples, Task
 
 __all__ = ["Budget", "Found", "Made", "Making"]
@@ -120,7 +120,8 @@ class Making:
         self.bench.say(f"fitting on {told}", None)
         refit = self._refit(rows, found.settings)
         refit = refit._replace(predictor=refit.predictor.with_temperature(temperature))
-        return Made(found, temperature, curve, curve_seconds, refit, len(rows), time.monotonic() - began)
+        seconds = max(time.monotonic() - began, recorded_seconds(refit.record))
+        return Made(found, temperature, curve, curve_seconds, refit, len(rows), seconds)
 
     def _last_rows(self) -> tuple[Examples, str]:
         """What the shipped model is fitted on, and its name."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from bigenough.task import Examples
 from bigenough.task.metrics import score
 from bigenough.task.task import MetricName
 
-__all__ = ["TrialRecord", "Trials", "Tried", "is_costly", "not_beaten", "settled"]
+__all__ = ["TrialRecord", "Trials", "Tried", "is_costly", "not_beaten", "recorded_seconds", "settled"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class Trials:
             seen = with_sight(examples, self.n_classes, settings, self.bench, self.select)
         probability = self._checked(seen.predictor.predict_proba(self.select.texts))
         model = self.memory.keep_model(key, seen.predictor) if watched and is_costly(self.rung) else None
-        fitted = Fitted(probability, self.clock() - began, dict(seen.settings), seen.record, model)
+        seconds = max(self.clock() - began, recorded_seconds(seen.record))
+        fitted = Fitted(probability, seconds, dict(seen.settings), seen.record, model)
         self.memory.put(key, fitted)
         return fitted
 
@@ -109,6 +110,15 @@ class Trials:
         if not np.allclose(probability.sum(axis=1), 1.0, atol=1e-6) or probability.min(initial=0.0) < 0:
             raise RungFailed(f"{self.rung.name} gave rows that are no probabilities: they must be finite and sum to 1.")
         return probability
+
+
+def recorded_seconds(record: Mapping[str, Any]) -> float:
+    """What trainings say that they took, the time before a kill included; 0 where they say nothing.
+
+    >>> recorded_seconds({"trainings": [{"seconds": 40.0}, {"seconds": 38.0}], "seconds": 40.0}), recorded_seconds({})
+    (78.0, 0.0)
+    """
+    return float(sum(one["seconds"] for one in record.get("trainings", [record]) if "seconds" in one))
 
 
 def is_costly(rung: Rung) -> bool:

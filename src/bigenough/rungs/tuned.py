@@ -116,8 +116,8 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
         if not surely_better(bench.metric, watch.labels, *said):
             return found.mean, mean
         note = f"one training: on select it was surely better than the mean of {several}"
-        record = {**found.first.record, "notes": [*found.first.record["notes"], note]}
-        return replace(found.first, record=record), first
+        told = {"trainings": found.mean.record["trainings"], "notes": [*found.first.record["notes"], note]}
+        return replace(found.first, record={**found.first.record, **told}), first
 
     def _start(self, bench: Workbench) -> tuple[Tokenizer, BertModel]:
         """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""

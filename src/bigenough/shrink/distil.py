@@ -2,21 +2,21 @@
 """A small model that learns from what a larger one says: knowledge distillation (Hinton, Vinyals & Dean 2015).
 
 Any predictor teaches, since only its probabilities are asked for (one that gives labels alone says 0 or 1), and any
-rung learns that has ``fit_soft``. The student sees the training texts, the user's unlabelled ones, and, where that is
-asked for, texts cut and mixed from these.
+rung learns that has ``fit_soft``. The student sees the training texts, the user's unlabelled ones, and texts cut and
+mixed from these.
 
 A teacher is surer of the rows that it was trained on than of others. So its temperature is not one number for all:
 on its own rows it is warmed until it is on average as unsure as on rows that it has not seen.
 
 What a student learns beyond the labels, it learns from texts that its teacher was not trained on. Where users have
 none, texts made of the labelled ones serve (Tang et al. 2019, section 4.1): on held-out parts of the train rows of
-three tasks, a linear student closed -22, 18 and 26 % of the gap to a tuned encoder without them, and 12, 67 and 75 %
-with them (docs/decisions/012).
+three tasks, a linear student closed -22, 18 and 26 % of the gap to a tuned encoder without them, and 17, 67 and 75 %
+with them and a less warm teacher (docs/decisions/012).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,11 +37,16 @@ _OWN = ("warmth", "gold", "spare", "own_temperature", "temperature")
 _WARMTH = (1.0, 2.0, 3.0)
 _GOLD = (0.0, 0.3, 0.6)
 _MOST_SPARE = 10
-"""Texts made of each at most: twice as many gained next to nothing."""
-_SPOKEN = 3_000_000
-"""Characters of made-up texts that a teacher is asked about at most: two minutes or so of a small encoder."""
+"""Texts made of each at most: twice as many gained half a point or nothing."""
+_SPOKEN = 1_500_000
+"""Characters that a small encoder on two cores reads in a minute, about."""
+_MINUTES = 2.0
+_SHARE = 0.2
+"""The teacher reads made-up texts for two minutes at most, and for a fifth of the student's."""
 _ENCODER = 23_000_000
-"""Parameters of such an encoder."""
+"""Parameters of a small encoder, word vectors included; one with more is taken for as many times slower."""
+_REFIT = 1.4
+"""The last fit is on fit and select: a third more texts, and as many times more made-up ones."""
 _LONGEST = 1_000
 """Characters of a text that count: encoders read no more than the first 256 or 512 tokens."""
 
@@ -50,7 +55,8 @@ class Student(Rung, Protocol):
     """A rung that learns from class probabilities as well as from labels.
 
     One that stops early has ``fit_soft_watching`` too, with the watched examples behind and a ``Watched`` as answer;
-    one that has something to tell of a plain fit, ``fit_soft_recorded``, with such an answer.
+    one that has something to tell of a plain fit, ``fit_soft_recorded``, with such an answer; one that learns from so
+    many characters at most and draws a sample of more, ``most_characters``, of the number of classes.
     """
 
     def fit_soft(
@@ -71,22 +77,24 @@ class DistilledRung:
     Args:
         student: a rung with ``fit_soft``.
         parent: the teacher; the model of it that saw the very rows that the student learns from.
+        minutes: what the student's search may take.
 
     Settings of its own, beside the student's:
         ``warmth``: what the teacher's log-probabilities are divided by, once they are calibrated. 2 shows the student
         how near the other classes are. ``gold``: the share of the label itself in the target of a labelled text.
-        ``spare``: how many texts are made of each, where none are without labels. ``own_temperature`` and
-        ``temperature``, of the teacher's own rows and of others: found on select.
+        ``spare``: how many texts are made of each labelled one; of fewer where there are unlabelled ones.
+        ``own_temperature`` and ``temperature``, of the teacher's own rows and of others: found on select.
     """
 
     recipe_version = 2
     curve = False
 
-    def __init__(self, student: Student, parent: Parent) -> None:
+    def __init__(self, student: Student, parent: Parent, minutes: float = 5.0) -> None:
         if not callable(getattr(student, "fit_soft", None)):
             raise BadOption(f"The rung {student.name!r} cannot learn from probabilities: it has no fit_soft.")
         self.student = student
         self.parent = parent
+        self.minutes = minutes
         self.name = f"{student.name}-from-{parent.name}"
         self.summary = f"{student.name}, taught by {parent.name}"[:119]
         # The key has one number for what both would make of the same settings.
@@ -103,7 +111,7 @@ class DistilledRung:
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """The student's, with a teacher as sure as it should be, a share of the labels, and made-up texts."""
-        own = {"warmth": 1.0, "gold": 0.3, "spare": self._affordable(examples)}
+        own = {"warmth": 1.0, "gold": 0.3, "spare": self._affordable(examples, n_classes)}
         return {**self.student.first_settings(examples, n_classes), **own}
 
     def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
@@ -112,18 +120,22 @@ class DistilledRung:
             **self.student.suggest(trial, examples, n_classes),
             "warmth": trial.suggest_categorical("warmth", list(_WARMTH)),
             "gold": trial.suggest_categorical("gold", list(_GOLD)),
-            "spare": trial.suggest_categorical("spare", sorted({0, self._affordable(examples)})),
+            "spare": trial.suggest_categorical("spare", sorted({0, self._affordable(examples, n_classes)})),
         }
 
-    def _affordable(self, examples: Examples) -> int:
+    def _affordable(self, examples: Examples, n_classes: int) -> int:
         """How many texts may be made of each; none for a teacher that reads slowly or is paid for each."""
         if self.parent.kind not in ("encoder", "linear", "static"):
             return 0
         slower = 1.0
         if self.parent.kind == "encoder":
             slower = max(1.0, self.parent.of(examples).n_parameters / _ENCODER)
-        characters = sum(min(len(text), _LONGEST) for text in examples.texts)
-        return min(_MOST_SPARE, int(_SPOKEN / slower / max(1, characters)))
+        own = max(1, sum(min(len(text), _LONGEST) for text in examples.texts))
+        spoken = _SPOKEN * min(_MINUTES, _SHARE * self.minutes) / slower
+        learned: Callable[[int], int] | None = getattr(self.student, "most_characters", None)
+        if learned is not None:
+            spoken = min(spoken, learned(n_classes) / _REFIT - own)
+        return min(_MOST_SPARE, max(0, int(spoken / own)))
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Predictor:
         """Teach, at the temperatures that the settings hold (without them: 1)."""

@@ -41,7 +41,8 @@ class Averaged(NamedTuple):
 
     Attributes:
         first: the first training alone.
-        mean: the mean of all; its recipe says of how many, and its record has ``trainings``, one entry each.
+        mean: the mean of all; its recipe says of how many, and its record is the first one's but for ``trainings``,
+            one entry each, and a note.
     """
 
     first: Trained
