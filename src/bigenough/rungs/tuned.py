@@ -94,7 +94,14 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
 
         kept = None
         if bench.scratch is not None and wanted.averaged > 1:
-            key = _key(body, tokenizer, texts, single, wanted, bench, seen, command)
+            from bigenough.rungs.training.checkpoint import training_key
+            from bigenough.rungs.training.machine import this_machine
+
+            watched, labels = ([], []) if seen is None else (seen.texts, [seen.labels])
+            key = training_key(
+                body, [*texts, *watched], [single, *labels], tokenizer.to_str(), len(texts), wanted.as_json(),
+                bench.seed, bench.fit_minutes, bench.metric, this_machine().precision, command,
+            )  # fmt: skip
             kept = Kept.of(bench.scratch, key)
         found = mean_of_trainings(one, wanted, bench.fit_minutes, 1.0 if watch is None else RESERVE, kept)
         predictor = predictor_of(found.mean, tokenizer, bench)
@@ -149,27 +156,6 @@ def _first(rows: int, n_classes: int) -> Recipe:
 def _numbered(number: int, say: Say) -> Say:
     """Tells which of several trainings it is that something is said of; the first may be the only one."""
     return say if number == 1 else lambda what, done: say(f"training {number}: {what}", done)
-
-
-def _key(
-    body: BertModel,
-    tokenizer: Tokenizer,
-    texts: Sequence[str],
-    targets: NDArray[np.float32],
-    recipe: Recipe,
-    bench: Workbench,
-    watch: Watch | None,
-    command: str,
-) -> str:
-    """A hash of all that decides what several trainings give."""
-    from bigenough.rungs.training.checkpoint import training_key
-    from bigenough.rungs.training.machine import this_machine
-
-    seen = watch or Watch([], np.zeros(0, np.int64))
-    return training_key(
-        body, [*texts, *seen.texts], [targets, seen.labels], tokenizer.to_str(), len(texts), recipe.as_json(),
-        bench.seed, bench.fit_minutes, bench.metric, this_machine().precision, command,
-    )  # fmt: skip
 
 
 def _loop() -> Any:
