@@ -56,6 +56,7 @@ AS_FAST = 1.1
 class Int8Rung(EncoderStep):
     """An encoder whose products run on whole numbers; ``allowed_flips`` is the share of labels that may change."""
 
+    version = 2
     step = "int8"
     summary = "the encoder in 8 bits, in the way that was fastest among those that keep its labels"
     place = 28

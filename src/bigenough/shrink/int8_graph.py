@@ -3,14 +3,14 @@
 
 The graph is built from the arrays and not by ``onnxruntime.quantization``, whose tools know the fused operators in part
 only (they stop at the type of an Attention's result, and leave the word vectors in 32 bits), and whose operators these
-are: DynamicQuantizeMatMul, QuantizeLinear with MatMulIntegerToFloat, MatMulNBits. Norms, softmax and pooling stay in
-32 bits. Which way is good enough is not decided here.
+are: DynamicQuantizeMatMul, QuantizeLinear with MatMulIntegerToFloat and QAttention, MatMulNBits. Norms, softmax and
+pooling stay in 32 bits. Which way is good enough is not decided here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -80,7 +80,29 @@ class _Int8Graph(EncoderGraph):
         super().__init__(model, table)
         self.way = way
 
+    def layer(self, tokens: str, layer: Layer, at: str) -> str:
+        # Attention is a mean of rows of values: their columns can be divided in the weights that make them.
+        by = self.way.evened.get(f"{at}.attended")
+        if by is not None:
+            columns = np.concatenate([np.ones(2 * len(by), dtype=np.float32), by])
+            layer = replace(
+                layer, qkv=layer.qkv / columns, qkv_bias=layer.qkv_bias / columns, attended=layer.attended * by[:, None]
+            )
+        return super().layer(tokens, layer, at)
+
     def attend(self, tokens: str, layer: Layer, at: str) -> str:
+        if self.way.kind == "blocks":
+            return self._attend_in_parts(tokens, layer, at)
+        name = f"{at}.projected"
+        value, weight = self._evened(tokens, layer.qkv, name)
+        rounded, step, zero = self._rounded(value, name)
+        codes, scale = self._codes(weight, f"{at}.qkv")
+        nothing = self.array(f"{at}.qkv.zero", np.zeros(layer.qkv.shape[1] if self.way.by_column else (), dtype=np.int8))
+        bias = self.array(f"{at}.qkv_bias", layer.qkv_bias)
+        inputs = [rounded, codes, bias, step, scale, "attention_mask", zero, nothing]
+        return self.node("QAttention", inputs, f"{at}.attention", domain=FUSED, num_heads=self.heads(layer))
+
+    def _attend_in_parts(self, tokens: str, layer: Layer, at: str) -> str:
         from onnx import helper
 
         qkv = self.product(tokens, layer.qkv, f"{at}.qkv", f"{at}.projected")
@@ -94,27 +116,45 @@ class _Int8Graph(EncoderGraph):
             num_heads=self.heads(layer),
         )  # fmt: skip
 
-    def product(self, value: str, weight: Array, weight_name: str, name: str) -> str:
+    def product(self, value: str, weight: Array, weight_name: str, name: str, bias: str | None = None) -> str:
+        added = [] if bias is None else [bias]
         if self.way.kind == "blocks":
-            return self._blocks(value, weight, weight_name, name)
-        if name in self.way.evened:
-            evened = self.way.evened[name]
-            weight = weight * evened[:, None]
-            value = self.node("Mul", [value, self.array(f"{name}.evened_by", 1 / evened)], f"{name}.evened")
-        codes, scale = whole_numbers(weight, by_column=self.way.by_column, most=2 ** (self.way.bits - 1) - 1)
-        arrays = [self.array(weight_name, codes), self.array(f"{weight_name}.scale", scale)]
+            return self._blocks(value, weight, weight_name, name, added)
+        if not name.endswith(".attended"):
+            value, weight = self._evened(value, weight, name)
+        codes, scale = self._codes(weight, weight_name)
         if self.way.kind == "dynamic":
-            return self.node("DynamicQuantizeMatMul", [value, *arrays], name, domain=FUSED)
+            inputs = [value, codes, scale, *(["", *added] if added else [])]
+            return self.node("DynamicQuantizeMatMul", inputs, name, domain=FUSED)
+        rounded, step, zero = self._rounded(value, name)
+        inputs = [rounded, codes, step, scale, zero, *(["", *added] if added else [])]
+        return self.node("MatMulIntegerToFloat", inputs, name, domain=FUSED)
+
+    def _codes(self, weight: Array, name: str) -> tuple[str, str]:
+        codes, scale = whole_numbers(weight, by_column=self.way.by_column, most=2 ** (self.way.bits - 1) - 1)
+        return self.array(name, codes), self.array(f"{name}.scale", scale)
+
+    def _evened(self, value: str, weight: Array, name: str) -> tuple[str, Array]:
+        by = self.way.evened.get(name)
+        if by is None:
+            return value, weight
+        return self.node("Mul", [value, self.array(f"{name}.evened_by", 1 / by)], f"{name}.evened"), weight * by[:, None]
+
+    def _rounded(self, value: str, name: str) -> tuple[str, str, str]:
+        """The values in whole numbers, what a step is worth, and which number is zero."""
+        from onnx import helper
+
+        parts = (f"{name}.rounded", f"{name}.step", f"{name}.zero")
+        if self.way.kind == "dynamic":
+            self.nodes.append(helper.make_node("DynamicQuantizeLinear", [value], parts, name=parts[0]))
+            return parts
         low, high = self.way.ranges[name]
         step = max((high - low) / 255, 1e-12)
         zero = np.array(np.clip(np.rint(-low / step), 0, 255), dtype=np.uint8)
-        scale_name = self.array(f"{name}.step", np.array(step, dtype=np.float32))
-        zero_name = self.array(f"{name}.zero", zero)
-        rounded = self.node("QuantizeLinear", [value, scale_name, zero_name], f"{name}.rounded")
-        inputs = [rounded, arrays[0], scale_name, arrays[1], zero_name]
-        return self.node("MatMulIntegerToFloat", inputs, name, domain=FUSED)
+        inputs = [value, self.array(parts[1], np.array(step, dtype=np.float32)), self.array(parts[2], zero)]
+        return self.node("QuantizeLinear", inputs, parts[0]), parts[1], parts[2]
 
-    def _blocks(self, value: str, weight: Array, weight_name: str, name: str) -> str:
+    def _blocks(self, value: str, weight: Array, weight_name: str, name: str, added: list[str]) -> str:
         # The last block of a column is filled up with zeros.
         inputs, columns = weight.shape
         blocks = -(-inputs // BLOCK)
@@ -128,6 +168,6 @@ class _Int8Graph(EncoderGraph):
             codes = codes[:, :, ::2] | (codes[:, :, 1::2] << 4)
         arrays = [self.array(weight_name, codes), self.array(f"{weight_name}.scale", scale)]
         return self.node(
-            "MatMulNBits", [value, *arrays], name, domain=FUSED, K=inputs, N=columns, bits=self.way.bits,
+            "MatMulNBits", [value, *arrays, *(["", "", *added] if added else [])], name, domain=FUSED, K=inputs, N=columns, bits=self.way.bits,
             block_size=BLOCK, accuracy_level=4,
         )  # fmt: skip
