@@ -177,15 +177,11 @@ class EncoderGraph:
         wide: int = layer.qkv.shape[1] // 3
         return wide * self.model.config.heads // self.model.config.width
 
-    def skip_norm(
-        self, value: str, skip: str, pair: tuple[NDArray[np.float32], NDArray[np.float32]], name: str
-    ) -> str:
+    def skip_norm(self, value: str, skip: str, pair: tuple[NDArray[np.float32], NDArray[np.float32]], name: str) -> str:
         """Layer norm of a value and what it skipped."""
         return self.normed(self.node("Add", [value, skip], f"{name}.both"), name, pair, name)
 
-    def normed(
-        self, value: str, name: str, pair: tuple[NDArray[np.float32], NDArray[np.float32]], output: str
-    ) -> str:
+    def normed(self, value: str, name: str, pair: tuple[NDArray[np.float32], NDArray[np.float32]], output: str) -> str:
         """Layer norm of a value, whose scale and shift are named after ``name``."""
         inputs = [value, *self.norm(name, pair)]
         return self.node("LayerNormalization", inputs, output, epsilon=self.model.config.epsilon)

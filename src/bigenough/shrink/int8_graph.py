@@ -97,7 +97,8 @@ class _Int8Graph(EncoderGraph):
         value, weight = self._evened(tokens, layer.qkv, name)
         rounded, step, zero = self._rounded(value, name)
         codes, scale = self._codes(weight, f"{at}.qkv")
-        nothing = self.array(f"{at}.qkv.zero", np.zeros(layer.qkv.shape[1] if self.way.by_column else (), dtype=np.int8))
+        each = (layer.qkv.shape[1],) if self.way.by_column else ()
+        nothing = self.array(f"{at}.qkv.zero", np.zeros(each, dtype=np.int8))
         bias = self.array(f"{at}.qkv_bias", layer.qkv_bias)
         inputs = [rounded, codes, bias, step, scale, "attention_mask", zero, nothing]
         return self.node("QAttention", inputs, f"{at}.attention", domain=FUSED, num_heads=self.heads(layer))
@@ -138,7 +139,8 @@ class _Int8Graph(EncoderGraph):
         by = self.way.evened.get(name)
         if by is None:
             return value, weight
-        return self.node("Mul", [value, self.array(f"{name}.evened_by", 1 / by)], f"{name}.evened"), weight * by[:, None]
+        value = self.node("Mul", [value, self.array(f"{name}.evened_by", 1 / by)], f"{name}.evened")
+        return value, weight * by[:, None]
 
     def _rounded(self, value: str, name: str) -> tuple[str, str, str]:
         """The values in whole numbers, what a step is worth, and which number is zero."""
@@ -167,7 +169,8 @@ class _Int8Graph(EncoderGraph):
         if self.way.bits == 4:
             codes = codes[:, :, ::2] | (codes[:, :, 1::2] << 4)
         arrays = [self.array(weight_name, codes), self.array(f"{weight_name}.scale", scale)]
+        given = [value, *arrays, *(["", "", *added] if added else [])]
         return self.node(
-            "MatMulNBits", [value, *arrays, *(["", "", *added] if added else [])], name, domain=FUSED, K=inputs, N=columns, bits=self.way.bits,
-            block_size=BLOCK, accuracy_level=4,
+            "MatMulNBits", given, name, domain=FUSED, K=inputs, N=columns, bits=self.way.bits, block_size=BLOCK,
+            accuracy_level=4,
         )  # fmt: skip
