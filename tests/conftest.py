@@ -12,9 +12,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from bigenough.cli.demo import diagnosis_terms
 from bigenough.study import Study
+
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
 
 CHAPTERS = ("02", "07", "10", "14")
 ROWS_A_CHAPTER = 200

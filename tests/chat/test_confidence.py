@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bigenough.chat.confidence import by_logprobs, by_rule, undecided
@@ -56,7 +56,6 @@ LOGPROB = st.floats(-1e4, 0)
 WORDS = st.sampled_from(["ham", "sp", "spam", " ham", "x", '"', ""])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(WORDS, LOGPROB, st.lists(st.tuples(WORDS, LOGPROB), max_size=4)), max_size=4), st.integers(0, 2)
 )
@@ -71,7 +70,6 @@ def test_whatever_the_tokens_the_said_class_leads(reply: list, said: int) -> Non
         assert found.argmax() == said
 
 
-@settings(deadline=None)
 @given(st.integers(2, 200), st.data())
 def test_the_rule_is_sure_of_what_was_said(n_classes: int, data: st.DataObject) -> None:
     said = data.draw(st.integers(0, n_classes - 1))

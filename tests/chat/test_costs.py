@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bigenough.chat.footprint import footprint_per_1000, parameters
@@ -72,7 +72,6 @@ REPLY = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(REPLY, max_size=40))
 def test_figures_of_any_replies_are_quantities(replies: list[Reply]) -> None:
     pytest.importorskip("ecologits")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bigenough.chat.parse import FAILURES, parse
@@ -112,7 +112,6 @@ def test_a_thought_that_was_cut_off_is_no_answer(reply: str) -> None:
 NAMES = st.lists(st.text(max_size=15).map(str.strip).filter(bool), min_size=2, max_size=6, unique=True)
 
 
-@settings(deadline=None)
 @given(NAMES, st.data())
 def test_any_label_as_written_is_that_label(names: list[str], data: st.DataObject) -> None:
     code = data.draw(st.integers(0, len(names) - 1))
@@ -122,7 +121,6 @@ def test_any_label_as_written_is_that_label(names: list[str], data: st.DataObjec
     assert in_json.code == code or in_json.code is None
 
 
-@settings(deadline=None)
 @given(NAMES, st.text(max_size=60))
 def test_any_reply_has_a_class_that_it_spells_or_a_failure(names: list[str], reply: str) -> None:
     found = parse(reply, names)
@@ -137,7 +135,6 @@ def plain(text: str) -> str:
     return "".join(each for each in unicodedata.normalize("NFKC", text).casefold() if each.isalnum())
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="xyz \n.,!", max_size=40))
 def test_words_that_are_no_label_are_never_taken_for_one(reply: str) -> None:
     assert parse(reply, ("ham", "spam")).code is None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bigenough.chat import Prompt
@@ -38,7 +38,6 @@ def joined(messages: list[dict[str, str]]) -> str:
     return "\x1e".join(f"{message['role']}\x1f{message['content']}" for message in messages)
 
 
-@settings(deadline=None)
 @given(prompts(), TEXTS, TEXTS)
 def test_rows_share_all_but_their_own_text(prompt: Prompt, one: str, other: str) -> None:
     talks = [prompt.messages(text) for text in (one, other)]
@@ -48,7 +47,6 @@ def test_rows_share_all_but_their_own_text(prompt: Prompt, one: str, other: str)
     assert all(joined(talk).startswith(shared) for talk in talks)
 
 
-@settings(deadline=None)
 @given(prompts(), TEXTS)
 def test_it_survives_json(prompt: Prompt, text: str) -> None:
     again = Prompt.of(json.loads(json.dumps(prompt.as_json())))
@@ -56,7 +54,6 @@ def test_it_survives_json(prompt: Prompt, text: str) -> None:
     assert again.messages(text) == prompt.messages(text)
 
 
-@settings(deadline=None)
 @given(prompts(), st.text(max_size=40))
 def test_what_is_sent_is_unicode(prompt: Prompt, text: str) -> None:
     for message in prompt.messages(text + "\ud800"):

@@ -120,7 +120,7 @@ def test_numbers_of_rows_that_make_no_sense_are_refused(path: Path, n: int) -> N
     assert not path.exists()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @example(texts=["", "\r", 'a\rb,"c'], data=None)
 @given(texts=st.lists(st.text(), min_size=2, max_size=6), data=st.data())
 def test_any_text_goes_out_and_its_label_comes_back(

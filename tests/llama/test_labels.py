@@ -105,7 +105,7 @@ def test_a_prompt_longer_than_the_model_reads(tmp_path):
         scorer_of(small, [f"a rather long label number {number}" for number in range(20)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.lists(st.integers(3, 6), max_size=4), min_size=1, max_size=12, unique_by=tuple), st.integers(0, 99))
 def test_a_trie_sums_along_every_way(labels, seed):
     marked = [[*label, 2] for label in labels]

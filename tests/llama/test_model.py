@@ -26,7 +26,7 @@ END = 2
 """The tiny vocabulary's ``<|im_end|>``."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=60))
 def test_a_byte_tokenizer_loses_nothing(model, text):
     assert model.text(model.tokens(text)) == text.encode("utf-8", "replace").decode()
@@ -78,7 +78,7 @@ def test_what_a_file_says_of_itself(model):
     assert model.n_parameters > 30_000
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(share=st.floats(0, 0.999))
 @example(0.0)
 @example(0.999)
@@ -90,7 +90,7 @@ def test_a_cut_file_is_refused(gguf, tmp_path_factory, share):
         load_model(cut)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(place=st.integers(4, 400), byte=st.integers(0, 255))
 def test_a_damaged_header_is_read_or_refused(gguf, tmp_path_factory, place, byte):
     data = bytearray(gguf.read_bytes())

@@ -29,7 +29,7 @@ def test_escalated_requests_are_charged_for_both():
 
 
 @given(RANGES, RANGES, RANGES, SHARES, st.lists(st.floats(0, 1), min_size=4, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_world_within_the_ranges_is_within_the_answer(training, ours, theirs, share, places):
     found = payback({"training": training}, ours, theirs, escalated=share)
     fixed, own, other, passed = (
@@ -48,7 +48,6 @@ def test_every_world_within_the_ranges_is_within_the_answer(training, ours, thei
 
 
 @given(RANGES, RANGES, RANGES, st.floats(0, 1), st.floats(0, 1))
-@settings(deadline=None)
 def test_more_escalation_never_pays_back_sooner(training, ours, theirs, first, second):
     less, more = (payback({"t": training}, ours, theirs, escalated=share) for share in sorted((first, second)))
     if more.requests.value is not None and less.requests.value is not None:

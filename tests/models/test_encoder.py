@@ -2,11 +2,16 @@
 """Texts to vectors: independent of batch, order, threads; bounded for long texts."""
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from models.tiny_bert import forward, tiny_arrays, tiny_tokenizer, write_model
 
 from bigenough.errors import TamperedArtefact
 from bigenough.models import resolve
+from bigenough.models.bert import read_bert
+from bigenough.models.encoder import SLOW_FUSIONS
+from bigenough.models.graph import encoder_graph
 from bigenough.models.prepared import prepared_encoder
 
 TEXTS = [
@@ -77,3 +82,15 @@ def test_a_prepared_graph_is_checked_and_not_built_again(prepared, tmp_path):
     prepared.model.write_bytes(prepared.model.read_bytes()[:-1] + b"?")
     with pytest.raises(TamperedArtefact):
         prepared_encoder(prepared.weights, cache=tmp_path)
+
+
+def test_onnxruntime_does_not_put_the_slow_norm_back(tmp_path):
+    """Five times as slow as an addition and a norm: what it would make of them unless it is told not to."""
+    graph, made = encoder_graph(read_bert(write_model(tmp_path / "model"))), {}
+    for name, off in (("as it is", []), ("as we start it", SLOW_FUSIONS)):
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / f"{name}.onnx")
+        onnxruntime.InferenceSession(graph, options, disabled_optimizers=off)
+        made[name] = {node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
+    assert "SkipLayerNormalization" in made["as it is"]
+    assert "SkipLayerNormalization" not in made["as we start it"]

@@ -15,7 +15,7 @@ from bigenough.models.token_table import TokenTable
 
 
 @given(count=st.integers(1, 40), width=st.integers(1, 70), bits=st.sampled_from([4, 8, 16]), seed=st.integers(0, 99))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_no_number_is_off_by_more_than_half_a_step(count, width, bits, seed):
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((count, width)) * rng.choice([0.0, 0.01, 1.0, 100.0], (count, 1))
@@ -79,7 +79,7 @@ def with_pairs(seed=0, d=6):
 @given(
     texts=st.lists(st.lists(st.sampled_from(["not", "good", "lost", "card", "x", "", "é"])).map(" ".join), max_size=6)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_table_with_pairs_adds_up_what_is_known(texts):
     """From the definition: tokens and known neighbours, borders included, over the number of tokens."""
     table = with_pairs()

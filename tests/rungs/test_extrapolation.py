@@ -19,7 +19,7 @@ def law_of(a, b, c):
     return lambda n: a - b * np.asarray(n, float) ** -c
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.floats(0.7, 0.99), st.floats(0.05, 0.4), st.floats(0.2, 0.9))
 def test_it_recovers_a_power_law_that_many_rows_show(ceiling, lost, exponent):
     curve = law_of(ceiling, lost * SIZES[0] ** exponent, exponent)
@@ -32,7 +32,7 @@ def test_it_recovers_a_power_law_that_many_rows_show(ceiling, lost, exponent):
     assert twice.score == pytest.approx(curve(8000), abs=0.0061)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.floats(0.01, 0.99), min_size=4, max_size=4), st.integers(50, 5000))
 def test_forecasts_keep_their_order(scores, scored_rows):
     law = extrapolate(SIZES, sorted(scores), scored_rows)

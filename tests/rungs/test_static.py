@@ -32,7 +32,7 @@ def by_class(predictor):
 
 
 @given(text=st.text(alphabet="abc lost card !é", max_size=40), k=st.integers(2, 7), temperature=st.floats(0.2, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_table_by_class_changes_no_probability(text, k, temperature):
     plain = by_dimension(k)
     folded = by_class(plain).with_temperature(temperature)

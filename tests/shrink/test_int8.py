@@ -80,6 +80,35 @@ def test_other_ways_may_share_a_batch(arrays_and_predictor):
             np.testing.assert_allclose(encoder.embed(WATCH.texts), alone, atol=1e-6)
 
 
+def test_padding_changes_nothing_where_rows_may_share_a_batch(arrays_and_predictor):
+    """Not how ``Encoder`` batches, but a graph is there for others too."""
+    arrays, predictor = arrays_and_predictor
+    ids = np.array([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0]], dtype=np.int32)
+    mask = (ids > 0).astype(np.int32)
+    for way in ways(arrays, predictor):
+        if not way.alone:
+            session = encoder_of(int8_graph(*arrays, way), predictor).session
+            padded = session.run(None, {"input_ids": ids, "attention_mask": mask})[0][1]
+            alone = session.run(None, {"input_ids": ids[1:, :3], "attention_mask": mask[1:, :3]})[0][0]
+            np.testing.assert_allclose(padded, alone, atol=1e-5)
+
+
+def test_layers_with_fewer_heads_than_the_encoder(arrays_and_predictor):
+    arrays, predictor = arrays_and_predictor
+    heads, width = arrays.model.config.heads, arrays.model.config.width
+    kept = np.arange(width // heads)
+    first = arrays.model.layers[0]
+    three = np.concatenate([kept + part * width for part in range(3)])
+    fewer = replace(
+        first, qkv=first.qkv[:, three].copy(), qkv_bias=first.qkv_bias[three], attended=first.attended[kept].copy()
+    )
+    slim = arrays._replace(model=replace(arrays.model, layers=(fewer, *arrays.model.layers[1:])))
+    expected = encoder_of(encoder_graph(*slim), predictor).embed(WATCH.texts)
+    for way in ways(slim, predictor):
+        found = encoder_of(int8_graph(*slim, way), predictor, alone=way.alone).embed(WATCH.texts)
+        assert (found * expected).sum(axis=1).min() > (0.9 if way.bits == 4 else 0.98), way
+
+
 def test_columns_made_alike_lose_less(arrays_and_predictor):
     """One column of values a hundred times the others: evened, the others keep their steps."""
     arrays, predictor = arrays_and_predictor

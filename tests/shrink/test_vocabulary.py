@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from models.tiny_bert import VOCABULARY, WIDTH, tiny_tokenizer
 from shrink.tiny_parent import FittedParent, tiny_parent, topic_examples
@@ -37,7 +37,6 @@ def test_special_tokens_come_first_then_the_frequent_ones():
     assert VOCABULARY.index("film") not in first
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 0.3), st.integers(2, 40), st.integers(1, 40))
 def test_the_bytes_are_kept_and_every_id_has_a_row(share, seen, often):
     first = np.arange(seen)[::-1].copy()

@@ -169,7 +169,7 @@ def test_a_text_of_ten_megabytes_is_read(tmp_path):
     assert csv.field_size_limit() == limit
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

@@ -43,7 +43,7 @@ def tables(draw, *, grouped=False, timed=False):
     return examples_of(written, labels, groups), times
 
 
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+relaxed = settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 
 
 @relaxed

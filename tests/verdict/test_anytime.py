@@ -21,7 +21,7 @@ def _rights(differences):
     return differences >= 0, differences <= 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MARGINS, DISCORDANCES, st.floats(0, 1), st.integers(1, 6), st.booleans(), st.floats(0, 1))
 def test_stake_has_no_mean_above_one_under_its_hypothesis(margin, expected, share, n, worse, further):
     """Exactly, over all tables of n rows; at the edge of the hypothesis the mean is one, so nothing is given away."""
@@ -39,7 +39,7 @@ def test_stake_has_no_mean_above_one_under_its_hypothesis(margin, expected, shar
         assert mean == pytest.approx(1, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MARGINS, DISCORDANCES, st.integers(0, 60), st.integers(0, 60), st.integers(1, 300))
 def test_every_row_that_speaks_for_a_claim_raises_its_stake(margin, expected, b, c, ties):
     n = b + c + ties
@@ -53,7 +53,7 @@ def test_every_row_that_speaks_for_a_claim_raises_its_stake(margin, expected, b,
         assert better[1] < bad
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([-1, 0, 0, 0, 0, 1]), min_size=1, max_size=150), MARGINS, st.data())
 def test_stakes_depend_on_counts_and_findings_do_not_depend_on_batches(differences, margin, data):
     cuts = sorted(data.draw(st.sets(st.integers(1, len(differences)), max_size=4)) | {len(differences)})
@@ -125,7 +125,7 @@ def test_walk_is_decided_when_the_rows_are_exhausted():
 
 
 @given(st.integers(0, 80), st.integers(0, 80), st.integers(0, 1000), st.sampled_from([0.005, 0.02, 0.1]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_bounds_say_what_the_stakes_say(b, c, ties, margin):
     n = b + c + ties
     low, high = anytime_bounds(b, c, n, margin, 0.05)
@@ -136,7 +136,7 @@ def test_bounds_say_what_the_stakes_say(b, c, ties, margin):
             assert (side > 0) == (stake > GOAL)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 5), max_size=40), st.integers(0, 3))
 def test_order_is_of_all_rows_and_keeps_groups_together(codes, seed):
     groups = np.array(codes, dtype=np.int64)

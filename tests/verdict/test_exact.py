@@ -38,7 +38,7 @@ def test_tango_itself_does_not():
     assert exact_level(100, 0.03, ALPHA, worse=True) < ALPHA
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.integers(30, 3000), st.floats(0.0, 0.05), st.sampled_from([0.05, 0.025, 0.01]), st.booleans(), st.floats(0, 1)
 )
@@ -53,7 +53,7 @@ def test_size_is_kept_anywhere(n, margin, alpha, worse, place):
     assert size <= alpha * 1.02
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(40, 1500), st.floats(0.003, 0.05), st.booleans())
 def test_the_other_code_finds_the_same_size(n, margin, worse):
     for level in (0.05, exact_level(n, margin, 0.05, worse=worse)):

@@ -41,7 +41,7 @@ def test_known_size_of_a_usual_study():
     assert power(rows, 0.02, 0.10) >= 0.8
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.floats(0.015, 0.08), st.floats(0.0, 0.4))
 def test_rows_needed_shrink_with_the_margin_and_grow_with_discordance(margin, discordance):
     rows = rows_needed(margin, discordance)

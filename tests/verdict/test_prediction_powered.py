@@ -18,7 +18,6 @@ def _labels(rng, n, quality, kind):
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.sampled_from([0.01, 0.05, 0.2]))
-@settings(deadline=None)
 def test_without_a_confidence_it_is_the_exact_interval(n, share, alpha):
     hits = round(share * n)
     found = label_quality(np.arange(n) < hits, alpha=alpha)
@@ -29,7 +28,7 @@ def test_without_a_confidence_it_is_the_exact_interval(n, share, alpha):
 
 
 @given(st.integers(1, 300), st.integers(0, 300), st.integers(0, 2**32 - 1), st.sampled_from(["sharp", "blind"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_interval_holds_its_estimate_and_is_a_share(n, n_unchecked, seed, kind):
     right, confidence = _labels(np.random.default_rng(seed), n + n_unchecked, 0.8, kind)
     found = label_quality(right[:n], confidence[:n], confidence[n:])

@@ -67,7 +67,7 @@ def test_estimate_is_the_metric(metric):
     assert resample(metric, gold, candidate, reference, n_resamples=10).estimate == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(METRICS), st.integers(0, 10_000), st.booleans())
 def test_order_of_rows_does_not_matter(metric, seed, grouped):
     gold, candidate, reference = _models(n=90, seed=seed)
@@ -79,7 +79,7 @@ def test_order_of_rows_does_not_matter(metric, seed, grouped):
     assert first.bound(0.05, "lower") == pytest.approx(second.bound(0.05, "lower"), abs=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(METRICS), st.integers(0, 10_000))
 def test_lower_level_gives_farther_bounds_and_p_values_follow_them(metric, seed):
     result = resample(metric, *_models(n=120, seed=seed), n_resamples=300)
