@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An encoder's arrays as one ONNX graph, from token ids to sentence vectors.
 
-The graph is written with onnxruntime's fused operators (domain ``com.microsoft``: EmbedLayerNormalization, Attention,
-BiasGelu), the ones its own optimiser would put in: no exporter, no tracing with one example shape, and nothing to
-optimise while a model loads. Its SkipLayerNormalization is left out: on CPUs it takes five times as long as the
-addition and the norm that it stands for. Batch and length are free; padding is masked inside.
+The graph is written with onnxruntime's fused operators (domain ``com.microsoft``: Attention, BiasGelu), which its own
+optimiser would put in: no exporter, no tracing with one example shape, and nothing to optimise while a model loads. Its
+norms fused with additions are left out: on CPUs they take five times as long as addition and norm apart
+(docs/decisions/013). Batch and length are free; padding is masked inside.
 """
 
 from __future__ import annotations
@@ -89,22 +89,7 @@ class EncoderGraph:
 
     def embed(self) -> str:
         """Word vectors and positions, added and normed."""
-        model = self.model
-        words = self.array("words", model.words)
-        positions = self.array("positions", model.positions)
-        inputs = ["input_ids", "", words, positions, "", *self.norm("embeddings", model.norm)]
-        from onnx import helper
-
-        node = helper.make_node(
-            "EmbedLayerNormalization",
-            inputs,
-            ["tokens", "unused"],
-            name="tokens",
-            domain=FUSED,
-            epsilon=model.config.epsilon,
-        )
-        self.nodes.append(node)
-        return "tokens"
+        return self.placed(self.node("Gather", [self.array("words", self.model.words), "input_ids"], "words.here"))
 
     def look_up(self, table: WordTable) -> str:
         """Word vectors from coded rows, unpacked for the tokens at hand; then positions and norm."""
@@ -118,11 +103,15 @@ class EncoderGraph:
         words = self.node("Mul", [self.node("Cast", [codes], "fine.cast", to=TensorProto.FLOAT), scale], "fine.words")
         if len(table.coarse):
             words = self._coarse(table, row, last, words)
+        return self.placed(words)
+
+    def placed(self, words: str) -> str:
+        """Positions added to the vectors of words, and the norm of both."""
         length = self.node("Shape", ["input_ids"], "length", start=1, end=2)
         ends = [self.array("position0", np.array([0], dtype=np.int64)), length]
         positions = self.node("Slice", [self.array("positions", self.model.positions), *ends], "positions_here")
-        placed = self.node("Add", [words, positions], "words.placed")
-        return self.normed(placed, "embeddings", self.model.norm, "tokens")
+        both = self.node("Add", [words, positions], "words.placed")
+        return self.normed(both, "embeddings", self.model.norm, "tokens")
 
     def _coarse(self, table: WordTable, row: str, last: str, fine: str) -> str:
         from onnx import TensorProto

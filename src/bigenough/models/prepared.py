@@ -15,7 +15,7 @@ from bigenough.storage import atomic_folder, check_files, file_hashes, read_json
 
 __all__ = ["PreparedEncoder", "prepared_encoder"]
 
-RECIPE = 2
+RECIPE = 3
 """Raised whenever the same weights would give another graph."""
 
 
