@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from bigenough.models.bert import read_bert
 from bigenough.models.encoder import Encoder, plain_tokenizer
 from bigenough.models.resolve import Weights
+from bigenough.models.tokenizer_file import tokenizer_beside
 from bigenough.storage import atomic_folder, check_files, file_hashes, read_json, write_bytes, write_json, write_text
 
 __all__ = ["PreparedEncoder", "prepared_encoder"]
@@ -57,6 +58,9 @@ def prepared_encoder(weights: Weights, *, cache: Path, middle: bool = False) -> 
         weights: of the encoder.
         cache: where prepared encoders are kept.
         middle: whether a sentence vector has the middle layer's mean before the last one's.
+
+    Raises:
+        UnsupportedModel: not a model that can be read, or its tokenizer is that of another.
     """
     folder = cache / "encoders" / f"{weights.identity}-{RECIPE}{'-middle' if middle else ''}"
     if not (folder / "prepared.json").is_file():
@@ -72,7 +76,7 @@ def _prepare(weights: Weights, folder: Path, middle: bool) -> None:
     model = read_bert(weights.folder)
     if middle:
         model = replace(model, config=replace(model.config, pooled=(len(model.layers) // 2,)))
-    tokenizer = plain_tokenizer(Tokenizer.from_file(str(weights.folder / "tokenizer.json")), model.config.max_length)
+    tokenizer = plain_tokenizer(tokenizer_beside(model, weights.folder), model.config.max_length)
     with atomic_folder(folder) as made:
         write_bytes(made / "model.onnx", encoder_graph(model))
         write_text(made / "tokenizer.json", tokenizer.to_str())

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.models.encoder import Encoder, plain_tokenizer, tokenised
+from bigenough.models.tokenizer_file import n_ids
 from bigenough.storage import atomic_folder, check_files, file_hashes, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def distilled_table(
 def _distil(said: Array, words: Array, weights: NDArray[np.float64]) -> Array:
     """What the encoder says of each token, beside what it reads: its input vectors tell apart more than its output."""
     kept = weights > 0
-    heard = words[kept] - words[kept].mean(axis=0)
+    heard = words[: len(kept)][kept]  # a table of words may go on behind the last token
+    heard = heard - heard.mean(axis=0)
     heard *= WORDS_SHARE / np.maximum(np.linalg.norm(heard, axis=1, keepdims=True), 1e-12)
     both = np.hstack([said[kept], heard])
     vectors = np.zeros((len(said), min(DIMENSIONS, both.shape[1])), dtype=np.float32)
@@ -188,8 +190,11 @@ def _distil(said: Array, words: Array, weights: NDArray[np.float64]) -> Array:
 
 
 def token_weights(tokenizer: Tokenizer) -> NDArray[np.float64]:
-    """(vocabulary,) how much each token counts: by its frequency; 0 for those no text can hold, special or reserved."""
-    weights = frequency_weights(tokenizer.get_vocab_size())
+    """(vocabulary,) how much each token counts: by its frequency; 0 for ids that no text holds, special or reserved."""
+    weights = frequency_weights(n_ids(tokenizer))
+    named = np.zeros(len(weights), dtype=bool)
+    named[list(tokenizer.get_vocab().values())] = True
+    weights[~named] = 0.0
     special = [i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special]
     reserved = [i for token, i in tokenizer.get_vocab().items() if token.startswith("[unused")]
     weights[special + reserved] = 0.0
@@ -199,7 +204,7 @@ def token_weights(tokenizer: Tokenizer) -> NDArray[np.float64]:
 def said_by_vocabulary(encoder: Encoder, say: Callable[[float], None]) -> Array:
     """(vocabulary, d): what the encoder makes of each token between its special tokens."""
     before, after = _special_tokens(encoder.tokenizer)
-    size = encoder.tokenizer.get_vocab_size()
+    size = n_ids(encoder.tokenizer)
     out = np.empty((size, encoder.dim), dtype=np.float32)
     step = 256
     for start in range(0, size, step):

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bigenough.errors import MissingExtra, UnsupportedModel
+from bigenough.errors import MissingExtra
 from bigenough.models import resolve
 from bigenough.models.bert import BertModel, read_bert
+from bigenough.models.tokenizer_file import tokenizer_beside
 from bigenough.rungs.class_texts import TEMPLATES, class_texts, names_say_nothing
 from bigenough.rungs.dense import first_head, fit_head
 from bigenough.rungs.frozen import shared_encoder
@@ -28,7 +29,6 @@ from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
 from bigenough.rungs.row_weights import surely_better
-from bigenough.rungs.training.body import check_tokenizer
 from bigenough.rungs.training.pairs import Contrast
 from bigenough.rungs.training.product import parity, predictor_of
 from bigenough.rungs.training.recipe import Recipe, Trained
@@ -146,13 +146,7 @@ class FewRung(OnEncoder):
         """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""
         folder = resolve(self.encoder, cache=bench.cache, offline=bench.offline).folder
         body = read_bert(folder)
-        path = folder / "tokenizer.json"
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises bare Exceptions
-            raise UnsupportedModel(f"{path} is not a tokenizer that can be read: {error}") from error
-        check_tokenizer(tokenizer, body, str(folder))
-        return tokenizer, body
+        return tokenizer_beside(body, folder), body
 
 
 def _first(rows: int) -> Contrast:

@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bigenough.errors import MissingExtra, UnsupportedModel
+from bigenough.errors import MissingExtra
 from bigenough.models import resolve
 from bigenough.models.bert import BertModel, read_bert
+from bigenough.models.tokenizer_file import tokenizer_beside
 from bigenough.rungs.by_targets import LearnsTargets
 from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.rungs.row_weights import surely_better
 from bigenough.rungs.training.averaging import RESERVE, Averaged, Kept, mean_of_trainings
-from bigenough.rungs.training.body import check_tokenizer
 from bigenough.rungs.training.distributed import LAUNCH, trained_by
 from bigenough.rungs.training.product import parity, predictor_of
 from bigenough.rungs.training.recipe import Recipe, Trained, Watch
@@ -130,13 +130,7 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
         """The encoder before it learns anything. Raises ``WeightsNotFound`` or ``UnsupportedModel``."""
         folder = resolve(self.encoder, cache=bench.cache, offline=bench.offline).folder
         body = read_bert(folder)
-        path = folder / "tokenizer.json"
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises bare Exceptions
-            raise UnsupportedModel(f"{path} is not a tokenizer that can be read: {error}") from error
-        check_tokenizer(tokenizer, body, str(folder))
-        return tokenizer, body
+        return tokenizer_beside(body, folder), body
 
 
 def _first(rows: int, n_classes: int) -> Recipe:

@@ -188,11 +188,11 @@ def nearest_rows(words: NDArray[np.float32], wanted: NDArray[np.int64], among: N
 
 
 def _order(tokenizer: Tokenizer, first: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The first ids, then the others but reserved ones; at the end those with a character that no first one has."""
+    """The first ids, then other tokens but reserved ones; at the end those with a character that no first one has."""
     tokens = [tokenizer.id_to_token(i) or "" for i in range(count)]
     known = set().union(*(tokens[i] for i in first))
     others = np.setdiff1d(np.arange(count), first)
-    others = others[np.array([not tokens[i].startswith("[unused") for i in others], dtype=bool)]
+    others = others[np.array([bool(tokens[i]) and not tokens[i].startswith("[unused") for i in others], dtype=bool)]
     foreign = np.array([not known.issuperset(tokens[i]) for i in others], dtype=bool)
     return np.concatenate([first, others[~foreign], others[foreign]])
 

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from bigenough.models.packed_rows import PACKED, PackedRows, PackedTable
 from bigenough.models.token_table import TokenTable
+from bigenough.models.tokenizer_file import n_ids
 from bigenough.rungs.predictors.artefact import WEIGHTS, damaged, read_facts, read_tensors, write_predictor
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.predictors.softmax import checked_temperature
@@ -100,7 +101,7 @@ class StaticPredictor:
             table = TokenTable(tensors["table"], tokenizer, pairs)
         else:
             table = PackedTable(PackedRows.from_tensors(tensors, packed), tokenizer, pairs)
-        if (table.vocabulary, table.shape[1]) != (tokenizer.get_vocab_size(), len(head.weight)):
+        if (table.vocabulary, table.shape[1]) != (n_ids(tokenizer), len(head.weight)):
             raise damaged(folder / WEIGHTS, f"the table has the shape {table.shape}")
         return cls(table, head, bool(facts["is_by_class"]))
 

@@ -15,27 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import UnsupportedModel
 from bigenough.models.bert import BertModel, Layer
 
 if TYPE_CHECKING:
     import torch
-    from tokenizers import Tokenizer
 
-__all__ = ["arrays_back", "check_tokenizer", "torch_body"]
+__all__ = ["arrays_back", "torch_body"]
 
 Array = NDArray[np.float32]
 _ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu"}
-
-
-def check_tokenizer(tokenizer: Tokenizer, body: BertModel, where: str) -> None:
-    """Raise ``UnsupportedModel`` when the tokenizer knows tokens that the encoder has no vector for."""
-    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
-    if highest >= len(body.words):
-        raise UnsupportedModel(
-            f"The tokenizer of {where} gives token ids up to {highest:,}; its weights have vectors for "
-            f"{len(body.words):,} tokens. The two come from different models: take both from one folder."
-        )
 
 
 def torch_body(body: BertModel, used: NDArray[np.int64], dropout: float, attention: str = "eager") -> Any:

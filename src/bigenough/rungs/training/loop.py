@@ -19,10 +19,10 @@ from tokenizers import Tokenizer
 
 from bigenough.models.bert import BertModel
 from bigenough.models.encoder import plain_tokenizer
+from bigenough.models.tokenizer_file import check_tokenizer
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.training.attempt import attempted
-from bigenough.rungs.training.body import check_tokenizer
 from bigenough.rungs.training.budget import SAFETY, Work, fitted_to, units
 from bigenough.rungs.training.checkpoint import Checkpoint, training_key
 from bigenough.rungs.training.job import Job
