@@ -202,7 +202,8 @@ def test_a_costly_rung_is_told_its_minutes_a_part_in_proportion(bench):
     clock = Clock()
     costly = CostlyRung("costly", 9, clock, seconds=60.0)
     found = run([costly], bench, clock, minutes=10, trials=1)
-    part, whole, middle = costly.allowed
+    part, whole, middle, half = costly.allowed
+    assert half == pytest.approx(whole / 2)
     assert middle == pytest.approx(whole / 3)
     assert part == pytest.approx(whole / 9)
     assert found.fit_minutes == {"costly": pytest.approx(whole)}
@@ -215,10 +216,10 @@ def test_a_costly_rung_has_a_learning_curve_too(bench):
     clock = Clock()
     costly, dear = CostlyRung("costly", 8, clock, seconds=60.0), CostlyRung("dear", 9, clock, seconds=900.0)
     found = run([costly, dear], bench, clock, minutes=50, trials=1)
-    assert costly.rows() == [100, 900, 300]
-    assert [point.rows for point in found.points["costly"]] == [100, 300]
+    assert costly.rows() == [100, 900, 300, 450]
+    assert [point.rows for point in found.points["costly"]] == [100, 300, 450]
     scores = [point.score for point in found.points["costly"]]
-    assert scores[0] < scores[1] < found.results["costly"].score
+    assert scores[0] < scores[1] < scores[2] < found.results["costly"].score
     assert [point.rows for point in found.points["dear"]] == [100]
 
 
@@ -243,7 +244,18 @@ def test_parts_with_too_few_rows_are_left_out(bench):
     tournament(
         [rung], coloured(270), coloured(90), 3, "accuracy", minutes=9, trials=4, bench=bench, clock=clock
     )  # fmt: skip
-    assert set(rung.rows()) == {90, 270}
+    assert set(rung.rows()) == {90, 135, 270}
+
+
+@pytest.mark.parametrize("minutes", [0.7, 1.0, 60.0])
+def test_a_curve_has_what_a_forecast_from_half_of_the_rows_needs(bench, minutes):
+    """Challengers leave the time for it, unless it would take more than a quarter of what is left."""
+    clock = Clock()
+    rung = SmallRung("small", 1, clock)
+    found = run([rung], bench, clock, minutes=minutes, trials=30)
+    assert [point.rows for point in found.points["small"]] == [100, 300, 450]
+    chosen = found.results["small"].settings["off"]
+    assert rung.fits[-1] == (chosen, 450)
 
 
 def test_it_goes_the_same_way_after_a_kill(bench, tmp_path):

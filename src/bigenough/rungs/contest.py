@@ -178,11 +178,15 @@ class Contestant:
         """By the search's own rule among the entries that came to all rows."""
         return settled([tried for _, tried in self.finished], self.entries[0].at(self.parts[-1]), self.work)
 
+    @property
+    def chosen(self) -> Entry:
+        """The entry whose settings the rung ends with; there is one once an entry came to all rows."""
+        chosen = self._chosen()
+        return next(entry for entry, tried in self.finished if tried is chosen)
+
     def points(self) -> tuple[CurvePoint, ...]:
         """The scores of the chosen settings on the parts before all rows."""
-        chosen = self._chosen()
-        entry = next(entry for entry, tried in self.finished if tried is chosen)
-        return tuple(CurvePoint(len(part.examples), tried.score) for part, tried in entry.tried[:-1])
+        return tuple(CurvePoint(len(part.examples), tried.score) for part, tried in self.chosen.tried[:-1])
 
     def result(self) -> SearchResult | None:
         """The search's result; None when no entry came to all rows."""

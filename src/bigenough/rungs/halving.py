@@ -47,7 +47,12 @@ FEWEST_ROWS, FEWEST_A_CLASS = 90, 3
 CHALLENGERS_SHARE = 1 / 4
 """How much of what the cheap rungs leave the costly ones must leave for their challengers, if they need it."""
 CURVE_SHARE = 1 / 4
-"""How much of the time left one more point of a costly rung's learning curve may take."""
+"""How much of the time left one more point of a costly rung's learning curve may take, and one of all cheap ones'."""
+_CURVES = "learning curves"
+"""The name under which their time is held back, beside those of rungs."""
+HALF = 1 / 2
+"""The share of fit that every rung's chosen settings are fitted on at the end: so a learning curve has three points up
+to its half, from which the score on all rows can be foretold and held against what came true."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +175,22 @@ class _Field:
                     survived.append((one, entry))
             entered = survived
 
+    def hold_back_for(self, part: Part | None) -> None:
+        """Keep challengers from taking all the time that one more point of the cheap rungs' curves costs."""
+        cheap = (one.seconds_on(part) or 0.0 for one in self._with_curves() if not is_costly(one.rung)) if part else ()
+        self.purse.held[_CURVES] = min(sum(cheap), CURVE_SHARE * max(0.0, self.purse.left))
+
+    def last_points(self, part: Part | None) -> None:
+        """The settings that each rung ends with on this part, as far as the time goes."""
+        del self.purse.held[_CURVES]
+        for one in self._with_curves() if part else ():
+            share = CURVE_SHARE if is_costly(one.rung) else 1.0
+            if (one.seconds_on(part) or 0.0) <= share * self.purse.left:
+                self.fit(one, one.chosen, part)
+
+    def _with_curves(self) -> list[Contestant]:
+        return [one for one in self.contestants if one.finished and len(one.parts) > 1]
+
     def _going_on(self, entered: Sequence[tuple[Contestant, Entry]], step: int) -> list[tuple[Contestant, Entry]]:
         """The better third by distance from the frontier, and the best of each rung; the rest is told why not."""
         frontier = self._frontier(step)
@@ -257,22 +278,29 @@ def tournament(
         if not is_costly(one.rung):
             ground.first_settings(one, one.parts, ahead=1 + ground.refit)
     _costly_rungs(ground)
+    half = _part(fit, HALF, n_classes, bench.seed)
+    ground.hold_back_for(half)
     bracket = 0
     # What the minutes seemed too short for may enter later: once a rung has embedded its texts, fits take less.
     while entered := ground.open_round():
         bracket += 1
         ground.climb(entered, bracket)
+    ground.last_points(half)
     return _ended(ground, minutes)
 
 
 def _parts(fit: Examples, n_classes: int, seed: int) -> list[Part]:
     """Nested, stratified parts of fit, all of it last; the parts that the learning curve would take."""
-    order, parts = stratified_order(fit.labels, seed), []
-    for share in SHARES:
-        rows = round(share * len(fit))
-        if rows >= max(FEWEST_ROWS, FEWEST_A_CLASS * n_classes):
-            parts.append(Part(share, fit.take(np.sort(order[:rows]))))
-    return [*parts, Part(1.0, fit)]
+    parts = (_part(fit, share, n_classes, seed) for share in SHARES)
+    return [*(part for part in parts if part is not None), Part(1.0, fit)]
+
+
+def _part(fit: Examples, share: float, n_classes: int, seed: int) -> Part | None:
+    """A share of fit; None when that would be too few rows."""
+    rows = round(share * len(fit))
+    if rows < max(FEWEST_ROWS, FEWEST_A_CLASS * n_classes):
+        return None
+    return Part(share, fit.take(np.sort(stratified_order(fit.labels, seed)[:rows])))
 
 
 def _costly_rungs(ground: _Field) -> None:
