@@ -10,6 +10,7 @@ import pytest
 
 import bigenough
 from bigenough.errors import BadOption, InputError
+from bigenough.progress import Silence
 from bigenough.storage import read_json
 from bigenough.verification import verify
 
@@ -63,6 +64,25 @@ def test_a_teacher_that_was_named_is_made_smaller_whoever_is_best(diagnoses: pl.
         bigenough.fit(diagnoses, out=tmp_path / "other", teacher="linear", **options)
 
 
+def test_a_teacher_without_a_model_costs_nothing_but_its_lessons(diagnoses: pl.DataFrame, tmp_path: Path):
+    """Its folder lacks all files: the other rungs are raced, and who teaches instead is said."""
+    (tmp_path / "no-model").mkdir()
+    notes: list[str] = []
+
+    class Told(Silence):
+        def note(self, sentence: str) -> None:
+            notes.append(sentence)
+
+    study = bigenough.fit(
+        diagnoses, out=tmp_path / "study", shrink="taught", teacher="static", encoder=str(tmp_path / "no-model"),
+        progress=Told(), **{**FAST, "rungs": ("majority", "linear", "static")},
+    )  # fmt: skip
+    assert "The teacher static has no model: the best on select teaches instead." in notes
+    assert set(study.candidates) == {"majority", "linear", "linear-few-features"}
+    left_out = {each["candidate"]: each["reason"] for each in read_json(study.path / "plan.json")["left_out"]}
+    assert "no-model" in left_out["static"]
+
+
 def test_one_budget_serves_all_rungs(diagnoses: pl.DataFrame, tmp_path: Path):
     study = bigenough.fit(diagnoses, out=tmp_path / "study", budget_minutes=0.5, shrink="none", **FAST)
     searched = read_json(study.path / "search.json")
@@ -74,6 +94,8 @@ def test_one_budget_serves_all_rungs(diagnoses: pl.DataFrame, tmp_path: Path):
 def test_what_makes_no_sense_is_refused_before_any_work(diagnoses: pl.DataFrame, tmp_path: Path):
     with pytest.raises(BadOption, match="shrink must be one of"):
         bigenough.fit(diagnoses, out=tmp_path / "study", **{**FAST, "shrink": "most"})
+    with pytest.raises(BadOption, match=r"Climbing .* makes nothing smaller"):
+        bigenough.fit(diagnoses, out=tmp_path / "study", search="up", bar=0.5, shrink="all", **FAST)
     with pytest.raises(BadOption, match="budget"):
         bigenough.fit(diagnoses, out=tmp_path / "study", budget_minutes=0, **FAST)
     with pytest.raises(InputError, match="no row has as its label"):

@@ -89,6 +89,8 @@ class Ladder:
         self.progress.start(SHRINKING)
         field = nominate(here, against="best", order_by=self.options.order_by)
         named = self.options.teacher if self.options.teacher in {each.name for each in here} else None
+        if self.options.teacher is not None and self.options.teacher not in candidates:
+            self.progress.note(f"The teacher {self.options.teacher} has no model: the best on select teaches instead.")
         promising = dict.fromkeys((field.reference, *field.nominees, named))
         chosen = [name for name in promising if name and candidates[name].record["place"] > 0]
         makers = {rung.name: rung for rung in rungs}
@@ -116,7 +118,15 @@ class Ladder:
                     refused.append(product)
                 else:
                     made[rung.name] = product
+                    self._tell_processor(product)
         return made, refused
+
+    def _tell_processor(self, product: Candidate) -> None:
+        """8-bit products differ between processors: on which the choice was made."""
+        features = (product.record.get("record") or {}).get("processor_features")
+        if features is not None:
+            told = ", ".join(features) or "none of the known features"
+            self.progress.note(f"{product.name}: 8-bit variants were tried on a processor with {told}.")
 
     def fitted(
         self,

@@ -37,7 +37,8 @@ class Options:
             one, else the best.
         bar: an absolute reference from 0 to 1, in place of ``against``.
         limits: hard requirements.
-        search: "down" fits every rung and tests from the largest nominee down; "up" climbs to the first proof.
+        search: "down" fits every rung and tests from the largest nominee down; "up" climbs to the first proof,
+            and makes nothing smaller.
         order_by: what "smaller" means: bytes on disk, or the measured median latency of one row.
         rungs: the rungs to race; every one that is installed when None.
         shrink: which smaller models are made of the best candidates: "none"; "fast" prunes vocabularies and features
@@ -115,6 +116,11 @@ class Options:
             raise BadOption(
                 "Climbing (search='up') fits one rung after the other and stops; a budget over all rungs needs "
                 "search='down'."
+            )
+        if self.search == "up" and self.shrink in ("taught", "all"):
+            raise BadOption(
+                "Climbing (search='up') makes nothing smaller: a proof would have to wait for it. "
+                f"shrink={self.shrink!r} needs search='down'."
             )
         if self.search == "up" and self.order_by == "latency":
             raise BadOption(

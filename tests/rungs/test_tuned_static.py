@@ -4,8 +4,9 @@
 import numpy as np
 import pytest
 from models.tiny_bert import VOCABULARY, write_model
+from scipy.sparse import csr_array
 
-from bigenough.errors import BadOption
+from bigenough.errors import BadOption, RungFailed
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.tuned_static import TunedStaticRung
@@ -54,6 +55,26 @@ def test_it_stops_where_select_no_longer_gains(own):
     assert seen.settings["epochs"] == scores.index(max(scores)) + 1
     again = rung.fit(fit, 2, seen.settings, bench)
     np.testing.assert_allclose(again.predict_proba(watch.texts), seen.predictor.predict_proba(watch.texts), atol=1e-6)
+
+
+def test_a_tuning_that_diverges_says_so():
+    from bigenough.rungs.table_training import Recipe, Rows, tune
+
+    rows = Rows(np.full((4, 2), 1e38, np.float32), csr_array(np.eye(4)))
+    recipe = Recipe(rate=100.0, batch=2, dropout=0.0, smoothing=0.0, patience=2, epochs=3, seed=0)
+    with pytest.raises(RungFailed, match=r"diverged: after epoch 1 at rate 100 some .* Take a lower rate"):
+        tune(rows, np.eye(2)[[0, 1, 0, 1]], np.zeros((2, 2)), np.zeros(2), recipe)
+
+
+def test_smoothing_makes_it_less_sure(own):
+    rung, bench = own
+    fit = of_order(200, 0)
+    settings = rung.first_settings(fit, 2)
+    sure, unsure = (
+        rung.fit(fit, 2, {**settings, "smoothing": share}, bench).predict_proba(fit.texts).max(axis=1).mean()
+        for share in (0.0, 0.4)
+    )
+    assert unsure < 0.85 < sure
 
 
 def test_torch_is_left_as_it_was(own):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bigenough.errors import BadOption, RungFailed
-from bigenough.rungs.calibration import temper
+from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.linear import LinearRung
 from bigenough.rungs.majority import MajorityRung
 from bigenough.rungs.parent import Parent
@@ -89,6 +89,27 @@ def test_half_of_the_gap_is_recovered(tmp_path, labels_only):
     assert seen.record["lessons"] == 1560
     again = rung.fit(fit, 3, seen.settings, bench)
     np.testing.assert_array_equal(again.predict_proba(unseen.texts), seen.predictor.predict_proba(unseen.texts))
+
+
+def test_the_teachers_temperatures_are_found_on_select(tmp_path):
+    """A teacher that is far too sure is cooled down by what select says, and the student learns from that."""
+    fit, watch = examples_of(60, 0), examples_of(60, 1)
+    teacher = Knower(sureness=12.0)
+    wrong = watch.labels.copy()
+    wrong[::5] = (wrong[::5] + 1) % 3
+    watch = Examples(watch.texts, wrong, watch.rows)
+    rung = taught_by(teacher, fit)
+    bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=texts_of(300, 3))
+    seen = rung.fit_watching(fit, 3, rung.first_settings(fit, 3), bench, watch)
+    others = teacher.predict_proba(watch.texts)
+    found = fit_temperature(others, watch.labels)
+    assert found > 3
+    assert seen.settings["temperature"] == found
+    own = matching_temperature(teacher.predict_proba(fit.texts), temper(others, found))
+    assert seen.settings["own_temperature"] == own
+    sure = rung.fit(fit, 3, {**seen.settings, "temperature": 1.0, "own_temperature": 1.0}, bench)
+    said = [each.predict_proba(watch.texts).max(axis=1).mean() for each in (seen.predictor, sure)]
+    assert said[0] < said[1] - 0.05
 
 
 def test_texts_made_of_the_labelled_ones_help_too(tmp_path):

@@ -46,6 +46,7 @@ def outcome_json(study: Study) -> str:
             "performance": _read(each, "performance.json"),
             "energy": each.record["energy"],
             **({"record": each.record["record"]} if each.remote else {}),
+            **_processor(each),
             "search_seconds": each.record["search_seconds"],
             "fit_seconds": each.record["fit_seconds"],
         }
@@ -157,6 +158,12 @@ def _role(name: str, study: Study, said: dict[str, str]) -> str:
     if name == verdict.reference.name:
         return "reference"
     return said.get(name, "left out")
+
+
+def _processor(candidate: Candidate) -> dict[str, Any]:
+    """On which processor 8-bit variants were tried, where they were."""
+    record = candidate.record.get("record") or {}
+    return {name: record[name] for name in ("processor_features",) if record.get(name) is not None}
 
 
 def _read(candidate: Candidate, name: str) -> Any:

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch.nn import functional
 
+from bigenough.errors import RungFailed
+
 __all__ = ["Recipe", "Rows", "Tuned", "tune"]
 
 HEAD_RATE = 0.1
@@ -119,6 +121,9 @@ def tune(
         say: hears the share that is done.
 
     Deterministic: one thread, a generator of its own; no global state of torch is left changed.
+
+    Raises:
+        RungFailed: it diverged.
     """
     # Sparse gradients made by torch itself need no check; without a word on it, it warns.
     unchecked = torch.sparse.check_sparse_tensor_invariants(enable=False)  # type: ignore[no-untyped-call]
@@ -147,6 +152,11 @@ def _tune(
     scores: list[tuple[float, float]] = []
     for epoch in range(1, recipe.epochs + 1):
         _epoch(model, rows, goal, counts, optimisers, recipe, rng)
+        if not all(bool(part.isfinite().all()) for part in model.parameters()):
+            raise RungFailed(
+                f"Tuning the token table diverged: after epoch {epoch} at rate {recipe.rate:g} some of its numbers are "
+                "not finite. Take a lower rate."
+            )
         say(epoch / recipe.epochs)
         if score is not None:
             scores.append(score(model.of))

@@ -91,7 +91,11 @@ class Int8Rung(EncoderStep):
                 break
         else:
             reasons = "; ".join(f"{_words(one.settings)}: {one.refused}" for one in variants)
-            raise RungFailed(f"{self.name}: in 8 bits the model goes bad in every way that was tried. {reasons}.")
+            told = ", ".join(features) or "none of the known features"
+            raise RungFailed(
+                f"{self.name}: in 8 bits the model goes bad in every way that was tried on this processor ({told}). "
+                f"{reasons}."
+            )
         own, *times = row_seconds([parent, *(predictors[place] for place in usable)], watch.texts, bench.threads)
         for place, seconds in zip(usable, times, strict=True):
             variants[place] = replace(variants[place], latency_ratio=round(seconds / own, 3))
