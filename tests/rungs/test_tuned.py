@@ -20,8 +20,9 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
-from bigenough.errors import BadOption, UnsupportedModel, WeightsNotFound
+from bigenough.errors import BadOption, RungFailed, UnsupportedModel, WeightsNotFound
 from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.training.distributed import LAUNCH
 from bigenough.rungs.training.trained_file import encoder_arrays
 from bigenough.rungs.tuned import TunedRung
 from bigenough.shrink.encoders import arrays_of
@@ -244,3 +245,17 @@ def test_its_module_is_imported_without_torch():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_trainings_go_through_the_command_of_the_environment(case, monkeypatch):
+    """A command of one process: the same model, and the record says how many took part."""
+    rung, settings = case.rung, {**case.rung.first_settings(case.fit, 4), "epochs": 1.0}
+    here = rung.fit(case.fit, 4, settings, case.bench)
+    monkeypatch.setenv(LAUNCH, sys.executable)
+    there = rung.fit_recorded(case.fit, 4, settings, case.bench)
+    assert there.record["processes"] == 1
+    texts = case.unseen.texts
+    np.testing.assert_allclose(there.predictor.predict_proba(texts), here.predict_proba(texts), atol=1e-6)
+    monkeypatch.setenv(LAUNCH, "false")
+    with pytest.raises(RungFailed, match=r"BIGENOUGH_LAUNCH='false' ended with code 1 and no model"):
+        rung.fit(case.fit, 4, settings, case.bench)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several processes make the steps that one would have made."""
 
+import shlex
+import socket
 import sys
 from dataclasses import replace
 
@@ -63,6 +65,30 @@ def test_two_processes_make_the_steps_of_one(body, bench):
     pytest.importorskip("accelerate")
     command = f"{sys.executable} -m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1"
     alone, together = train(*arguments(body, bench)), trained_by(command, *arguments(body, bench))
+    check_alike(body, alone, together)
+
+
+TWO_NODES = """
+import subprocess, sys
+node = "-m torch.distributed.run --nnodes=2 --nproc_per_node=1 --master_addr=127.0.0.1 --master_port={port}".split()
+started = [subprocess.Popen([sys.executable, *node, f"--node_rank={{rank}}", *sys.argv[1:]]) for rank in (0, 1)]
+sys.exit(max(each.wait() for each in started))
+"""
+"""What srun or mpirun does on two machines, on one."""
+
+
+@pytest.mark.slow
+def test_two_machines_make_the_steps_of_one(body, bench, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = tmp_path / "two_nodes.py"
+    launcher.write_text(TWO_NODES.format(port=port))
+    command = shlex.join([sys.executable, str(launcher)])
+    check_alike(body, train(*arguments(body, bench)), trained_by(command, *arguments(body, bench)))
+
+
+def check_alike(body, alone, together):
     assert together.record["processes"] == 2
     assert together.record["steps"] == alone.record["steps"]
     # The same sums in another order, and bf16 rounds them.
