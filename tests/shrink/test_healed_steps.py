@@ -44,6 +44,19 @@ def test_the_smallest_that_loses_little_is_kept(parent, step, tried):
 
 
 @pytest.mark.parametrize("step", [LayersRung, StructureRung])
+def test_what_was_trained_is_held_against_torch(parent, step, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(StructureRung, "attempts", lambda rung, arrays: [{"neurons": 0.5, "heads": 0.0}])
+    rung = step(parent, allowed_flips=2.0)
+    seen = rung.fit_watching(FIT, 4, {**rung.first_settings(FIT, 4), "healing": "train"}, parent.bench, WATCH)
+    assert seen.settings["healing"] == "train"
+    assert seen.record["export"]["texts"] == len(WATCH)
+    assert seen.record["export"]["max_probability_difference"] < 1e-4
+    assert seen.record["export"]["flips"] == 0
+
+
+@pytest.mark.parametrize("step", [LayersRung, StructureRung])
 def test_lost_accuracy_refuses(parent, step):
     rung = step(parent, allowed_flips=-2.0)
     with pytest.raises(RungFailed, match="accuracy on the watched rows falls by"):

@@ -177,13 +177,16 @@ class _Field:
 
     def hold_back_for(self, part: Part | None) -> None:
         """Keep challengers from taking all the time that one more point of the cheap rungs' curves costs."""
-        cheap = (one.seconds_on(part) or 0.0 for one in self._with_curves() if not is_costly(one.rung)) if part else ()
-        self.purse.held[_CURVES] = min(sum(cheap), CURVE_SHARE * max(0.0, self.purse.left))
+        if part is not None:
+            cheap = (one.seconds_on(part) or 0.0 for one in self._with_curves() if not is_costly(one.rung))
+            self.purse.held[_CURVES] = min(sum(cheap), CURVE_SHARE * max(0.0, self.purse.left))
 
     def last_points(self, part: Part | None) -> None:
         """The settings that each rung ends with on this part, as far as the time goes."""
+        if part is None:
+            return
         del self.purse.held[_CURVES]
-        for one in self._with_curves() if part else ():
+        for one in self._with_curves():
             share = CURVE_SHARE if is_costly(one.rung) else 1.0
             if (one.seconds_on(part) or 0.0) <= share * self.purse.left:
                 self.fit(one, one.chosen, part)

@@ -32,10 +32,11 @@ LEARNING_RATE = 1e-4
 
 
 class Healed(NamedTuple):
-    """A healed model, and in sentences what its training had to give up."""
+    """A healed model, in sentences what its training had to give up, and whether there was a training."""
 
     predictor: EncoderPredictor
     notes: Sequence[str]
+    trained: bool = False
 
 
 def best_healing() -> Healing:
@@ -88,4 +89,4 @@ def _trained(
     trained = train(arrays.model, tokenizer, examples.texts, targets, recipe, bench, head=head)
     kept = arrays._replace(model=trained.body)
     new = DenseHead(trained.weight, trained.bias)
-    return Healed(made(encoder_graph(*kept), parent, kept.n_parameters, bench, head=new), trained.record["notes"])
+    return Healed(made(encoder_graph(*kept), parent, kept.n_parameters, bench, head=new), trained.record["notes"], True)

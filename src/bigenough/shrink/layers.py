@@ -20,6 +20,7 @@ from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import EncoderArrays
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Watched, Workbench
+from bigenough.rungs.training.product import parity
 from bigenough.shrink.encoders import EncoderStep, arrays_of, row_seconds
 from bigenough.shrink.flips import Comparison, Variant, compare, kept_variant, saved_bytes, variants_record
 from bigenough.shrink.healing import Healed, best_healing, healed
@@ -89,24 +90,28 @@ class HealedStep(EncoderStep):
         if bench.fit_minutes is not None:
             bench = replace(bench, fit_minutes=bench.fit_minutes / len(tried))
         expected = parent.predict_proba(watch.texts)
-        predictors, variants, notes = [], [], list[str]()
+        products, variants, notes = [], [], list[str]()
         for place, one in enumerate(tried):
             bench.say(f"variant {place + 1} of {len(tried)}", place / len(tried))
             made = self._healed(arrays, parent, one, examples, bench, notes)
             if made is None:
                 continue
-            predictor, settings = made
-            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels, bench.metric)
+            product, settings = made
+            found = compare(expected, product.predictor.predict_proba(watch.texts), watch.labels, bench.metric)
             reason = loss_refusal(found, self.allowed_flips, bench.metric)
-            variants.append(Variant(settings, *found, saved_bytes(predictor), refused=reason))
-            predictors.append(predictor)
+            variants.append(Variant(settings, *found, saved_bytes(product.predictor), refused=reason))
+            products.append(product)
         if not variants:
             raise RungFailed(f"{self.name}: no variant could be made. {'; '.join(notes)}.")
         kept = kept_variant(self.name, variants)
-        own, seconds = row_seconds([parent, predictors[kept]], watch.texts, bench.threads)
+        predictor = products[kept].predictor
+        own, seconds = row_seconds([parent, predictor], watch.texts, bench.threads)
         variants[kept] = replace(variants[kept], latency_ratio=round(seconds / own, 3))
         record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent), "notes": notes}
-        return Watched(predictors[kept], variants[kept].settings, record)
+        if products[kept].trained:
+            body, tokenizer = arrays_of(predictor).model, predictor.encoder.tokenizer
+            record["export"] = parity(predictor, body, tokenizer, watch.texts, bench.threads)
+        return Watched(predictor, variants[kept].settings, record)
 
     def _healed(
         self,
@@ -116,7 +121,7 @@ class HealedStep(EncoderStep):
         examples: Examples,
         bench: Workbench,
         notes: list[str],
-    ) -> tuple[EncoderPredictor, Settings] | None:
+    ) -> tuple[Healed, Settings] | None:
         """One variant, and the settings by which it came to be; None when it cannot be made. ``notes`` has the why."""
         for way in dict.fromkeys((settings["healing"], "head")):
             one = {**settings, "healing": way}
@@ -125,7 +130,7 @@ class HealedStep(EncoderStep):
                 left = self.cut(arrays, parent, one, examples, bench)
                 made = healed(left, parent, examples, way, bench)
                 notes += [f"{told}: {note}" for note in made.notes]
-                return made.predictor, one
+                return made, one
             except RungFailed as error:
                 notes.append(f"{told} failed: {str(error).rstrip('.')}")
                 bench.say(notes[-1], None)
