@@ -206,6 +206,24 @@ def test_a_study_against_a_stub_is_proved_packed_and_repeated_for_nothing(stub: 
     assert again.verdict == study.verdict
 
 
+def test_the_generalist_teaches_labelled_and_unlabelled_texts_but_none_that_judge(stub: Stub, tmp_path: Path):
+    rows, test, more = told(171), told(64, seed=9), told(40, seed=5)
+    right = dict(rows.rows()) | dict(test.rows()) | dict(more.rows())
+    stub.rule = lambda text: right.get(text, "card")
+    study = run(
+        rows, test, stub.url, tmp_path / "study", margin=10.0, shrink="taught", teacher="generalist",
+        unlabelled=pl.concat([more, test]).select("text"),
+    )  # fmt: skip
+    student = study.candidates["linear-from-generalist"]
+    fitted = len(rows) - len(student.predictions("select").gold)
+    assert student.record["settings"]["spare"] == 0, "made-up texts would be paid for"
+    assert student.record["record"]["lessons"] == fitted + len(more)
+    assert student.record["record"]["teacher"] == "generalist"
+    asked = [body["messages"][-1]["content"].removeprefix("Text: ") for body in stub.asked]
+    assert all(asked.count(text) == 1 for text in more["text"])
+    assert disagreeing(study.path) == []
+
+
 def test_where_the_reference_cannot_be_asked_the_others_are_kept_and_certify_stays_closed(stub: Stub, tmp_path: Path):
     right = dict(told(120).rows()) | dict(told(64, seed=9).rows())
     stub.rule, stub.key_refused = lambda text: right.get(text, "card"), True
