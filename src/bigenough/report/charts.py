@@ -64,6 +64,10 @@ MARKS: Mapping[Role, Mark] = {
 }
 
 
+_ALWAYS_NAMED: frozenset[Role] = frozenset({"winner", "reference", "passed", "failed"})
+_BESIDE = Side("left", 11, 0)
+
+
 class Dot(NamedTuple):
     """A candidate on the frontier: x in the axis' unit, scores as fractions."""
 
@@ -114,7 +118,10 @@ def figure(draw: Callable[[Frame], Chart], *, name: str, described: str, caption
 def frontier(
     dots: Sequence[Dot], frame: Frame, *, x_title: str, y_title: str, line: float | None, line_title: str
 ) -> Chart:
-    """Quality against a cost on a log axis, with intervals and the line that a proof must clear."""
+    """Quality against a cost on a log axis, with intervals and the line that a proof must clear.
+
+    Who was tested or is compared with has a name; the others have one where there is room.
+    """
     x_domain = log_domain([dot.x for dot in dots])
     scores = [value for dot in dots for value in (dot.low, dot.high)] + ([line] if line is not None else [])
     y_domain = padded([100 * value for value in scores])
@@ -122,7 +129,7 @@ def frontier(
     x_scale, y_scale = alt.Scale(type="log", domain=x_domain), alt.Scale(domain=y_domain, nice=False)
     x = alt.X("x:Q", title=x_title, scale=x_scale, axis=log_axis(x_domain))
     y = alt.Y("score:Q", title=f"{y_title}, %", scale=y_scale, axis=alt.Axis(tickCount=6))
-    base = alt.Chart(as_data(_dot_row(dot, side) for dot, side in zip(dots, sides, strict=True)))
+    base = alt.Chart(as_data(_dot_row(dot, sides.get(dot)) for dot in dots))
     layers = [
         base.mark_rule(strokeWidth=1.5, opacity=0.7).encode(
             x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", **_STROKE
@@ -138,10 +145,11 @@ def frontier(
     return finish(layers, frame)
 
 
-def _dot_row(dot: Dot, side: Side) -> dict[str, Any]:
+def _dot_row(dot: Dot, side: Side | None) -> dict[str, Any]:
     scores = {"score": 100 * dot.score, "low": 100 * dot.low, "high": 100 * dot.high}
     size = 210 if dot.role == "winner" else 150
-    return {"name": dot.name, "x": dot.x, "size": size, **scores, **drawn_as(MARKS[dot.role]), **side._asdict()}
+    name, placed = ("", _BESIDE) if side is None else (dot.name, side)
+    return {"name": name, "x": dot.x, "size": size, **scores, **drawn_as(MARKS[dot.role]), **placed._asdict()}
 
 
 def _name_sides(
@@ -150,7 +158,7 @@ def _name_sides(
     y_domain: Sequence[float],
     frame: Frame,
     line: tuple[float, str] | None,
-) -> tuple[list[Side], Side]:
+) -> tuple[dict[Dot, Side], Side]:
     wide, high = frame.width - 64.0, frame.height - 60.0  # what the axes leave
 
     def across(x: float) -> float:
@@ -163,12 +171,17 @@ def _name_sides(
     for dot in dots:
         x, y = across(dot.x), down(100 * dot.score)
         board.take(Box(x - 7, y - 7, x + 7, y + 7))
-        board.take(Box(x - 2, down(100 * dot.high), x + 2, down(100 * dot.low)))
+        board.take_if_room(Box(x - 2, down(100 * dot.high), x + 2, down(100 * dot.low)))
     line_side = Side("left", 6, 11)
     if line is not None:
         line_side = board.along(down(line[0]), line[1])
         board.take(Box(0.0, down(line[0]) - 1, wide, down(line[0]) + 1))
-    return [board.beside(across(dot.x), down(100 * dot.score), dot.name) for dot in dots], line_side
+    sides = {}
+    for dot in sorted(dots, key=lambda dot: list(MARKS).index(dot.role)):
+        place = board.beside if dot.role in _ALWAYS_NAMED else board.if_free
+        if (side := place(across(dot.x), down(100 * dot.score), dot.name)) is not None:
+            sides[dot] = side
+    return sides, line_side
 
 
 def differences(gaps: Sequence[Gap], frame: Frame, *, margin: float, target: str) -> Chart:

@@ -36,13 +36,16 @@ class Side(NamedTuple):
         return Box(left, y + self.dy - half, left + length, y + self.dy + half)
 
 
-_AROUND = (
+_NEAR = (
     Side("left", 11, 0),
     Side("right", -11, 0),
     Side("left", 9, -13),
     Side("left", 9, 14),
     Side("right", -9, -13),
     Side("right", -9, 14),
+)
+_AROUND = (
+    *_NEAR,
     Side("left", 9, -28),
     Side("right", -9, -28),
     Side("left", 9, 28),
@@ -60,14 +63,31 @@ class Board:
         self._half = font / 2 + 1
         self._letter = 0.6 * font
         self._taken: list[Box] = []
+        self._thin: list[Box] = []
 
     def take(self, box: Box) -> None:
         """Keep names away from here."""
         self._taken.append(box)
 
+    def take_if_room(self, box: Box) -> None:
+        """Keep names away from here too, but for those that must stand somewhere and find no other place."""
+        self._thin.append(box)
+
     def beside(self, x: float, y: float, words: str) -> Side:
         """The first free side of a dot; the right one if none is free."""
         return self._choose(_AROUND, x, y, words)
+
+    def if_free(self, x: float, y: float, words: str) -> Side | None:
+        """The first free side right beside a dot; None if none is free, and then nothing is taken.
+
+        >>> board = Board(200, 40, 12)
+        >>> [board.if_free(100, 20, "some name") is not None for _ in range(4)]
+        [True, True, False, False]
+        """
+        side = self._first_free(_NEAR, x, y, words, self._thin)
+        if side is not None:
+            self.take(side.box(x, y, self._letter * len(words), self._half))
+        return side
 
     def along(self, y: float, words: str) -> Side:
         """The first free place below or above a line that crosses the whole width."""
@@ -75,15 +95,20 @@ class Board:
         return self._choose(sides, 0.0, y, words)
 
     def _choose(self, sides: Sequence[Side], x: float, y: float, words: str) -> Side:
-        length = self._letter * len(words)
-        side = next((one for one in sides if self._free(one.box(x, y, length, self._half))), sides[0])
-        self.take(side.box(x, y, length, self._half))
+        side = self._first_free(sides, x, y, words, self._thin) or self._first_free(sides, x, y, words) or sides[0]
+        self.take(side.box(x, y, self._letter * len(words), self._half))
         return side
 
-    def _free(self, box: Box) -> bool:
+    def _first_free(
+        self, sides: Sequence[Side], x: float, y: float, words: str, more: Sequence[Box] = ()
+    ) -> Side | None:
+        length, boxes = self._letter * len(words), [*self._taken, *more]
+        return next((one for one in sides if self._free(one.box(x, y, length, self._half), boxes)), None)
+
+    def _free(self, box: Box, boxes: Sequence[Box]) -> bool:
         whole = self._whole
         inside = box.left >= 0 and box.right <= whole.right and box.top >= 0 and box.bottom <= whole.bottom
-        return inside and not any(box.meets(other) for other in self._taken)
+        return inside and not any(box.meets(other) for other in boxes)
 
 
 def spread(heights: Sequence[float], gap: float, top: float) -> list[float]:

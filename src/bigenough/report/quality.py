@@ -32,6 +32,10 @@ from bigenough.report.words import deciding
 
 __all__ = ["face_off", "frontier", "proof", "role_chip", "rungs"]
 
+_ROOMY = 6
+"""So many names find room in a chart, nearly always."""
+_SHORT = 12
+"""Letters of a name that still fits on the line which a proof must clear."""
 _FAR = 0.25
 """A candidate this far below the next one would squash the chart; it is named below it instead."""
 
@@ -137,7 +141,7 @@ def _panel(view: View, name: str, x_title: str, cost: Callable[[Contender], floa
         name=f"frontier-{name}",
         described=f"{view.metric_name} on certify against {x_title}. {told}.",
         caption=f"Certify {view.metric_name} with 95 % intervals against {x_title.split(',')[0]}. "
-        "Left and high is better.",
+        f"Left and high is better.{' A mark without a name had no room for it.' if len(dots) > _ROOMY else ''}",
     )
 
 
@@ -147,7 +151,8 @@ def _bar_line(view: View) -> tuple[float | None, str]:
     if view.reference is None or view.verdict["reference"].get("score") is None:
         return None, ""
     margin = view.verdict["margin"]
-    named = f"{bound(margin)} below {view.reference.name}" if margin else f"as good as {view.reference.name}"
+    name = view.reference.name if len(view.reference.name) <= _SHORT else "the reference"
+    named = f"{bound(margin)} below {name}" if margin else f"as good as {name}"
     return view.verdict["reference"]["score"] - margin, named
 
 
