@@ -162,8 +162,8 @@ def _role(name: str, study: Study, said: dict[str, str]) -> str:
 
 def _processor(candidate: Candidate) -> dict[str, Any]:
     """On which processor 8-bit variants were tried, where they were."""
-    record = candidate.record.get("record") or {}
-    return {name: record[name] for name in ("processor_features",) if record.get(name) is not None}
+    features = (candidate.record.get("record") or {}).get("processor_features")
+    return {} if features is None else {"processor_features": features}
 
 
 def _read(candidate: Candidate, name: str) -> Any:

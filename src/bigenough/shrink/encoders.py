@@ -28,7 +28,9 @@ __all__ = ["EncoderStep", "arrays_of", "made", "processor_features", "row_second
 TIMED = 60
 """Texts whose time is taken, one by one."""
 AT_A_TURN = 20
+"""Texts that one encoder is timed on before it is the next one's turn."""
 WARM_UP = 3
+"""Texts before each turn whose time does not count."""
 FEATURES = (
     *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8"),
     *("asimddp", "i8mm"),
