@@ -29,7 +29,7 @@ __all__ = ["TokenTable", "distilled_table", "frequency_weights", "principal_comp
 Array = NDArray[np.float32]
 Keys = NDArray[np.uint64]
 
-RECIPE = 2
+RECIPE = 3
 """Raised whenever the same encoder would give another table."""
 DIMENSIONS = 256
 MAX_LENGTH = 512
