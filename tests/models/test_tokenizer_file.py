@@ -2,6 +2,7 @@
 """A tokenizer and the weights beside it: one that gives more ids is refused, one that gives fewer works everywhere."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from bigenough.rungs.static import StaticRung
 from bigenough.rungs.tuned_static import TunedStaticRung
 from bigenough.shrink.vocabulary import VocabularyRung
 
+NEEDS_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="pip install 'bigenough[tune]'")
+RUNGS = [FrozenRung, StaticRung, pytest.param(TunedStaticRung, marks=NEEDS_TORCH)]
 ROWS = topic_examples(60, 0)
 WORDS = "embeddings.word_embeddings.weight"
 
@@ -36,14 +39,14 @@ def bench(folder):
     return Workbench(seed=3, threads=1, cache=folder / "cache", offline=True)
 
 
-@pytest.mark.parametrize("rung", [FrozenRung, StaticRung, TunedStaticRung])
+@pytest.mark.parametrize("rung", RUNGS)
 def test_a_tokenizer_with_more_ids_than_word_vectors_is_refused(tmp_path, rung):
     made = rung(str(model_with(tmp_path / "model", 60)))
     with pytest.raises(UnsupportedModel, match="token ids up to 67; its weights have vectors for 60 tokens"):
         made.fit(ROWS, 4, made.first_settings(ROWS, 4), bench(tmp_path))
 
 
-@pytest.mark.parametrize("rung", [FrozenRung, StaticRung, TunedStaticRung])
+@pytest.mark.parametrize("rung", RUNGS)
 def test_word_vectors_behind_the_last_token_change_nothing(tmp_path, rung):
     """Vocabularies are filled up to a multiple of 64 or so."""
     found = []

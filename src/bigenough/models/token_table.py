@@ -24,7 +24,7 @@ from bigenough.storage import atomic_folder, check_files, file_hashes, read_json
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["TokenTable", "distilled_table", "frequency_weights", "principal_components", "token_weights"]
+__all__ = ["TokenTable", "distilled", "distilled_table", "frequency_weights", "principal_components", "token_weights"]
 
 Array = NDArray[np.float32]
 Keys = NDArray[np.uint64]
@@ -169,7 +169,7 @@ def distilled_table(
 
     folder = cache / "token-tables" / f"{identity}-{RECIPE}"
     if not (folder / "table.json").is_file():
-        vectors = _distil(said_by_vocabulary(encoder, say), words(), token_weights(encoder.tokenizer))
+        vectors = distilled(encoder, words(), say)
         with atomic_folder(folder) as made:
             write_bytes(made / "table.safetensors", save({"table": vectors}))
             write_json(made / "table.json", {"files": file_hashes(made)})
@@ -177,8 +177,12 @@ def distilled_table(
     return TokenTable(load_file(folder / "table.safetensors")["table"], encoder.tokenizer)
 
 
-def _distil(said: Array, words: Array, weights: NDArray[np.float64]) -> Array:
-    """What the encoder says of each token, beside what it reads: its input vectors tell apart more than its output."""
+def distilled(encoder: Encoder, words: Array, say: Callable[[float], None] = lambda done: None) -> Array:
+    """The (vocabulary, d) vectors of a table, made of an encoder and its (vocabulary or more, width) input vectors.
+
+    What the encoder says of each token, beside what it reads: its input vectors tell apart more than its output.
+    """
+    said, weights = said_by_vocabulary(encoder, say), token_weights(encoder.tokenizer)
     kept = weights > 0
     heard = words[: len(kept)][kept]  # a table of words may go on behind the last token
     heard = heard - heard.mean(axis=0)

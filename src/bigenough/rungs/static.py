@@ -14,12 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.errors import BadOption
-from bigenough.models import resolve
-from bigenough.models.bert import read_bert
-from bigenough.models.prepared import prepared_encoder
-from bigenough.models.token_table import TokenTable, distilled_table, token_weights
+from bigenough.models.token_table import TokenTable, token_weights
 from bigenough.rungs.dense import first_head, fit_head, regression, suggest_head
-from bigenough.rungs.on_encoder import OnEncoder
+from bigenough.rungs.on_table import OnTable
 from bigenough.rungs.predictors.static import StaticPredictor
 from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.task import Examples
@@ -27,13 +24,13 @@ from bigenough.task import Examples
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["StaticRung", "static_table"]
+__all__ = ["StaticRung"]
 
 _MOST_FREE = 1_000_000
 """Numbers of free tokens, one for each class, that are fitted at most: the most frequent tokens get them."""
 
 
-class StaticRung(OnEncoder):
+class StaticRung(OnTable):
     """Static embeddings with a head; ``encoder`` names the weights that the table is distilled from."""
 
     name = "static"
@@ -74,7 +71,7 @@ class StaticRung(OnEncoder):
     ) -> StaticPredictor:
         if not settings["freedom"] >= 0:
             raise BadOption(f"freedom must be zero or above. Got {settings['freedom']!r}.")
-        table = static_table(self.encoder, bench)
+        table = self.table(bench)
         shares = table.shares(texts)
         features: NDArray[np.float64] = shares @ table.vectors.astype(np.float64)
         if n_classes >= table.vectors.shape[1]:
@@ -85,23 +82,6 @@ class StaticRung(OnEncoder):
         by_class = table.vectors.astype(np.float64) @ fitted.weight
         by_class[free] += fitted.sparse_weight * scale[:, None]
         return StaticPredictor.by_class(TokenTable(by_class.astype(np.float32), table.tokenizer), fitted.bias)
-
-
-def static_table(encoder: str, bench: Workbench) -> TokenTable:
-    """The token vectors distilled from an encoder: from the study's memory, the user's cache, or made now."""
-    key = ("token table", encoder)
-    if key not in bench.memo:
-        weights = resolve(encoder, cache=bench.cache, offline=bench.offline)
-        started = prepared_encoder(weights, cache=bench.cache).start(threads=bench.threads)
-        bench.memo[key] = distilled_table(
-            started,
-            lambda: read_bert(weights.folder).words,
-            weights.identity,
-            cache=bench.cache,
-            say=lambda done: bench.say("distilling token vectors", done),
-        )
-    table: TokenTable = bench.memo[key]
-    return table
 
 
 def _free_tokens(

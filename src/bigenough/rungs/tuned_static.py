@@ -19,13 +19,12 @@ from bigenough.models.packed_rows import PackedRows, PackedTable
 from bigenough.models.token_table import TokenTable, token_weights
 from bigenough.rungs.by_targets import LearnsTargets
 from bigenough.rungs.dense import first_head, regression
-from bigenough.rungs.on_encoder import OnEncoder
+from bigenough.rungs.on_table import OnTable
 from bigenough.rungs.predictors.softmax import softmax
 from bigenough.rungs.predictors.static import StaticPredictor
 from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.rungs.row_weights import row_weights
 from bigenough.rungs.softmax_regression import balanced_weights
-from bigenough.rungs.static import static_table
 from bigenough.task import Examples
 from bigenough.task.metrics import score
 from bigenough.task.task import MetricName
@@ -44,7 +43,7 @@ _EPOCHS = 12
 """Epochs without sight of select: what early stopping comes to on most tasks."""
 
 
-class TunedStaticRung(OnEncoder, LearnsTargets[StaticPredictor]):
+class TunedStaticRung(OnTable, LearnsTargets[StaticPredictor]):
     """Static embeddings of tokens and pairs, tuned; ``encoder`` names the weights that the table is distilled from."""
 
     name = "tuned-static"
@@ -84,8 +83,7 @@ class TunedStaticRung(OnEncoder, LearnsTargets[StaticPredictor]):
         _check(settings)
         from bigenough.rungs.table_training import MOST_EPOCHS, Recipe, tune
 
-        plain = static_table(self.encoder, bench)
-        table = _with_pairs(plain, texts, targets.shape[1], settings)
+        table = _with_pairs(self.table(bench), texts, targets.shape[1], settings)
         space = _Space(table, texts, settings)
         start = regression(space.rows.dense, targets, targets.shape[1], {**settings, "balanced": False})
         epochs = int(settings.get("epochs", _EPOCHS))

@@ -11,28 +11,33 @@ on its own rows it is warmed until it is on average as unsure as on rows that it
 What a student learns beyond the labels, it learns from texts that its teacher was not trained on. Where users have
 none, texts made of the labelled ones serve (Tang et al. 2019, section 4.1): on held-out parts of the train rows of
 three tasks, a linear student closed -22, 18 and 26 % of the gap to a tuned encoder without them, and 17, 67 and 75 %
-with them and a less warm teacher (docs/decisions/012).
+with them and a less warm teacher (docs/decisions/012). Of words that are in no text at all, an encoder tells too
+(``teacher_words``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.errors import BadOption, RungFailed
+from bigenough.models.token_table import TokenTable
+from bigenough.models.tokenizer_file import n_ids
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.parent import Parent
 from bigenough.rungs.protocol import Predictor, Rung, Settings, Trial, Watched, Workbench
 from bigenough.shrink.flips import compare
 from bigenough.shrink.spare_texts import spare_texts
+from bigenough.shrink.teacher_words import TOKEN, teacher_table, tokenizer_of, vocabulary_words
 from bigenough.task import Examples
 
 __all__ = ["DistilledRung", "Student", "matching_temperature"]
 
-_OWN = ("warmth", "gold", "spare", "own_temperature", "temperature")
+_OWN = ("warmth", "gold", "spare", "words", "own_temperature", "temperature")
 """The settings that are not the student's."""
 _WARMTH = (1.0, 2.0, 3.0)
 _GOLD = (0.0, 0.3, 0.6)
@@ -43,6 +48,8 @@ _SPOKEN = 1_500_000
 _MINUTES = 2.0
 _SHARE = 0.2
 """The teacher reads made-up texts for two minutes at most, and for a fifth of the student's."""
+_WORDS_SHARE = 0.5
+"""Of that time, what words may take at most; a vocabulary of many languages would take more, and is left alone."""
 _ENCODER = 23_000_000
 """Parameters of a small encoder, word vectors included; one with more is taken for as many times slower."""
 _REFIT = 1.4
@@ -56,7 +63,9 @@ class Student(Rung, Protocol):
 
     One that stops early has ``fit_soft_watching`` too, with the watched examples behind and a ``Watched`` as answer;
     one that has something to tell of a plain fit, ``fit_soft_recorded``, with such an answer; one that learns from so
-    many characters at most and draws a sample of more, ``most_characters``, of the number of classes.
+    many characters at most and draws a sample of more, ``most_characters``, of the number of classes; one that stands
+    on token vectors, ``on_table``, which gives the same rung on others. One that stands on an encoder has it as its
+    ``encoder``, and is not told of words one by one.
     """
 
     def fit_soft(
@@ -83,10 +92,11 @@ class DistilledRung:
         ``warmth``: what the teacher's log-probabilities are divided by, once they are calibrated. 2 shows the student
         how near the other classes are. ``gold``: the share of the label itself in the target of a labelled text.
         ``spare``: how many texts are made of each labelled one; of fewer where there are unlabelled ones.
+        ``words``: whether what the teacher, an encoder, knows of the words of its vocabulary is taught as well.
         ``own_temperature`` and ``temperature``, of the teacher's own rows and of others: found on select.
     """
 
-    recipe_version = 2
+    recipe_version = 3
     curve = False
 
     def __init__(self, student: Student, parent: Parent, minutes: float = 5.0) -> None:
@@ -110,32 +120,44 @@ class DistilledRung:
         return self.student.weights(bench)
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
-        """The student's, with a teacher as sure as it should be, a share of the labels, and made-up texts."""
-        own = {"warmth": 1.0, "gold": 0.3, "spare": self._affordable(examples, n_classes)}
+        """The student's, with a teacher as sure as it should be, a share of the labels, made-up texts, and words."""
+        most = self._affordable(examples, n_classes)
+        own = {"warmth": 1.0, "gold": 0.3, "spare": most.spare, "words": most.words}
         return {**self.student.first_settings(examples, n_classes), **own}
 
     def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
         """The student's settings, and how it is taught."""
+        most = self._affordable(examples, n_classes)
         return {
             **self.student.suggest(trial, examples, n_classes),
             "warmth": trial.suggest_categorical("warmth", list(_WARMTH)),
             "gold": trial.suggest_categorical("gold", list(_GOLD)),
-            "spare": trial.suggest_categorical("spare", sorted({0, self._affordable(examples, n_classes)})),
+            "spare": trial.suggest_categorical("spare", sorted({0, most.spare})),
+            "words": trial.suggest_categorical("words", sorted({False, most.words})),
         }
 
-    def _affordable(self, examples: Examples, n_classes: int) -> int:
-        """How many texts may be made of each; none for a teacher that reads slowly or is paid for each."""
+    def _affordable(self, examples: Examples, n_classes: int) -> _Lessons:
+        """What there is time for; nothing with a teacher that reads slowly or is paid for each text."""
         if self.parent.kind not in ("encoder", "linear", "static"):
-            return 0
-        slower = 1.0
+            return _Lessons(0, words=False)
+        spoken = _SPOKEN * min(_MINUTES, _SHARE * self.minutes)
+        words = False
         if self.parent.kind == "encoder":
-            slower = max(1.0, self.parent.of(examples).n_parameters / _ENCODER)
+            teacher = self.parent.of(examples)
+            spoken /= max(1.0, teacher.n_parameters / _ENCODER)
+            tokenizer = tokenizer_of(teacher)
+            said = 0 if tokenizer is None or not self._hears_words() else TOKEN * n_ids(tokenizer)
+            words = 0 < said <= _WORDS_SHARE * spoken
+            spoken -= said if words else 0
         own = max(1, sum(min(len(text), _LONGEST) for text in examples.texts))
-        spoken = _SPOKEN * min(_MINUTES, _SHARE * self.minutes) / slower
         learned: Callable[[int], int] | None = getattr(self.student, "most_characters", None)
         if learned is not None:
             spoken = min(spoken, learned(n_classes) / _REFIT - own)
-        return min(_MOST_SPARE, max(0, int(spoken / own)))
+        return _Lessons(min(_MOST_SPARE, max(0, int(spoken / own))), words)
+
+    def _hears_words(self) -> bool:
+        """Whether the student has a use for words one by one: it begins with nothing, or with a table of tokens."""
+        return hasattr(self.student, "on_table") or getattr(self.student, "encoder", None) is None
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Predictor:
         """Teach, at the temperatures that the settings hold (without them: 1)."""
@@ -164,24 +186,44 @@ class DistilledRung:
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples | None
     ) -> Watched:
         _check(settings)
+        student = self._student(examples, settings, bench)
         texts, targets = self._lessons(examples, n_classes, settings, bench)
         of_student = {name: value for name, value in settings.items() if name not in _OWN}
         of_teaching = {name: value for name, value in settings.items() if name in _OWN}
-        watching = getattr(self.student, "fit_soft_watching", None)
-        recorded = getattr(self.student, "fit_soft_recorded", None)
+        watching = getattr(student, "fit_soft_watching", None)
+        recorded = getattr(student, "fit_soft_recorded", None)
         seen: Watched
         if watch is not None and watching is not None:
             seen = watching(texts, targets, n_classes, of_student, bench, watch)
         elif recorded is not None:
             seen = recorded(texts, targets, n_classes, of_student, bench)
         else:
-            seen = Watched(self.student.fit_soft(texts, targets, n_classes, of_student, bench), of_student, {})
+            seen = Watched(student.fit_soft(texts, targets, n_classes, of_student, bench), of_student, {})
         return Watched(seen.predictor, {**seen.settings, **of_teaching}, {**seen.record, "lessons": len(texts)})
+
+    def _student(self, examples: Examples, settings: Settings, bench: Workbench) -> Student:
+        """The student; on the teacher's own token vectors, where it stands on such and is to hear of words."""
+        on_table: Callable[[TokenTable], Student] | None = getattr(self.student, "on_table", None)
+        if on_table is None or not settings["words"]:
+            return self.student
+        key = ("taught table", self.parent.folder, len(examples))
+        if key not in bench.memo:
+            say = partial(bench.say, f"distilling token vectors from {self.parent.name}")
+            bench.memo[key] = teacher_table(self.parent.of(examples), bench.threads, say)
+        table: TokenTable | None = bench.memo[key]
+        return self.student if table is None else on_table(table)
+
+    def _words(self, examples: Examples, settings: Settings) -> list[str]:
+        """The words that the student is told of as if they were texts."""
+        if not settings["words"] or hasattr(self.student, "on_table"):
+            return []
+        tokenizer = tokenizer_of(self.parent.of(examples))
+        return [] if tokenizer is None else vocabulary_words(tokenizer)
 
     def _lessons(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench
     ) -> tuple[list[str], NDArray[np.float64]]:
-        """Texts and targets: those with labels first, then those without, then those made of both."""
+        """Texts and targets: those with labels first, then those without, those made of both, and words."""
         warmth = float(settings["warmth"])
         own, temperature = (float(settings.get(name, 1.0)) for name in ("own_temperature", "temperature"))
         gold = float(settings["gold"])
@@ -190,6 +232,8 @@ class DistilledRung:
         # Of more texts fewer are made of each: what the teacher is asked stays about the same.
         times = round(int(settings["spare"]) * len(examples) / max(1, len(examples) + len(unlabelled)))
         spare = spare_texts([*examples.texts, *unlabelled], times, bench.seed)
+        heard = known.union(unlabelled, spare)
+        spare += [word for word in self._words(examples, settings) if word not in heard]
         taught = temper(self._said(examples.texts, examples, n_classes, bench), own * warmth)
         targets = [(1 - gold) * taught + gold * np.eye(n_classes)[examples.labels]]
         if unlabelled or spare:
@@ -238,6 +282,13 @@ def matching_temperature(own: NDArray[np.float64], others: NDArray[np.float64]) 
 
 def _entropy(probability: NDArray[np.float64]) -> float:
     return float(-np.mean(np.sum(probability * np.log(np.maximum(probability, 1e-300)), axis=1)))
+
+
+class _Lessons(NamedTuple):
+    """How many texts are made of each labelled one, and whether words are taught."""
+
+    spare: int
+    words: bool
 
 
 def _check(settings: Mapping[str, Any]) -> None:
