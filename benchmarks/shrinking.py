@@ -53,7 +53,7 @@ def _rows(bench: Bench, split: sets.Split, study, done: Mapping[str, Any]) -> It
         start = _start(candidate, candidates)
         if key in done or not candidate.record.get("made_from") or start is None:
             continue
-        if STUDENT in name and _is_student(name, candidate, candidates):
+        if STUDENT in name and is_student(name, candidate, candidates):
             yield key, student(name, candidates)
         else:
             timed = _timed(bench, split, {"start": start, "made": candidate})
@@ -68,12 +68,12 @@ def _start(candidate: Candidate, candidates: Mapping[str, Candidate]) -> Candida
     """The model that a chain of steps began with: a rung's own, or a student."""
     by_folder = {each.folder.name: each for each in candidates.values()}
     parent = by_folder.get(candidate.record.get("made_from") or "")
-    while parent is not None and parent.record.get("made_from") and not _is_student(parent.name, parent, candidates):
+    while parent is not None and parent.record.get("made_from") and not is_student(parent.name, parent, candidates):
         parent = by_folder.get(parent.record["made_from"])
     return parent
 
 
-def _is_student(name: str, candidate: Candidate, candidates: Mapping[str, Candidate]) -> bool:
+def is_student(name: str, candidate: Candidate, candidates: Mapping[str, Candidate]) -> bool:
     """Whether it was taught: its name is "rung-from-teacher", and the teacher is what it was made from."""
     teacher = candidates.get(name.partition(STUDENT)[2])
     return teacher is not None and candidate.record.get("made_from") == teacher.folder.name
@@ -175,9 +175,9 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         "",
         "| set | student | plain | taught | teacher | teacher − plain [95 %] | taught − plain [95 %] | gap closed |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *[_student_line(each) for each in students],
+        *[student_line(each) for each in students],
         "",
-        *_closed(names, students),
+        *closed(names, students),
     ]
     failed = [f"{each['set']}: {each['failed']}" for each in results.values() if "failed" in each]
     failed += [f"{each['set']}: {each['model']}: {each['reason']}" for each in kinds.get("not fitted", [])]
@@ -199,7 +199,7 @@ def _within(each: dict[str, Any]) -> str:
     return "seen" if each["change"]["value"] >= -MARGIN else "no"
 
 
-def _student_line(each: dict[str, Any]) -> str:
+def student_line(each: dict[str, Any]) -> str:
     closed = "no shown gap" if each["recovered"] is None else f"{100 * each['recovered']:.0f} %"
     plain, taught, teacher = (f"{100 * each[f'{part}accuracy']:.2f}" for part in ("plain_", "", "teacher_"))
     return (
@@ -208,7 +208,7 @@ def _student_line(each: dict[str, Any]) -> str:
     )
 
 
-def _closed(names: Sequence[str], students: list[dict[str, Any]]) -> Iterator[str]:
+def closed(names: Sequence[str], students: list[dict[str, Any]]) -> Iterator[str]:
     """In how many sets some student closes half of a gap that is shown."""
     best: dict[str, float] = {}
     for each in students:

@@ -11,6 +11,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+import polars as pl
 import sets
 from rows import Bench, Failed
 
@@ -27,11 +28,13 @@ MINUTES = 40.0
 """For each rung: three trainings of the encoder on ten thousand rows, twice, on two cores."""
 
 
-def whole_study(bench: Bench, split: sets.Split) -> tuple[Study, float]:
+def whole_study(
+    bench: Bench, split: sets.Split, *, folder: str = FOLDER, unlabelled: pl.DataFrame | None = None
+) -> tuple[Study, float]:
     """The finished study, and the most memory of the process that finished it, in MB. Raises ``Failed``."""
-    folder = bench.cache / FOLDER / split.name
-    folder.mkdir(parents=True, exist_ok=True)
-    train, test, out, facts = (folder / name for name in ("train.csv", "test.csv", "study", "made.json"))
+    place = bench.cache / folder / split.name
+    place.mkdir(parents=True, exist_ok=True)
+    train, test, out, facts = (place / name for name in ("train.csv", "test.csv", "study", "made.json"))
     split.train.write_csv(train)
     split.test.write_csv(test)
     rungs = list(bench.rungs or RUNGS)
@@ -40,6 +43,9 @@ def whole_study(bench: Bench, split: sets.Split) -> tuple[Study, float]:
         **({} if bench.trials is None else {"trials": bench.trials}),
         **({"shrink": "taught", "teacher": TEACHER} if TEACHER in rungs else {}),
     }  # fmt: skip
+    if unlabelled is not None:
+        unlabelled.write_csv(pool := place / "unlabelled.csv")
+        options["unlabelled"] = str(pool)
     if not facts.exists():
         print(f"{split.name}: a study of {', '.join(rungs)}", file=sys.stderr)
         said = bench.ask(
