@@ -244,3 +244,31 @@ def test_every_part_has_a_title_a_place_on_the_page_and_a_table(bench_module, tm
     assert "of 2,000 studies each" in page
     assert "discordance 10%: 4.1% and 3.0%." in page
     assert "| 10% | 1,500 | +0 | 900 | 900 | 900 | 80% (90%) | 80% (90%) | 80% (90%) |" in page
+
+
+def test_a_fifth_of_each_class_keeps_its_labels_and_no_other_label_is_passed_on(bench_module) -> None:
+    students = bench_module("students")
+    rows = {"text": [f"t{i}" for i in range(63)], "label": ["a"] * 50 + ["b"] * 10 + ["c"] * 3}
+    labelled, rest = students.split_labels(pl.DataFrame(rows))
+    assert dict(labelled["label"].value_counts().iter_rows()) == {"a": 10, "b": 2, "c": 2}
+    assert rest.columns == ["text"]
+    assert sorted([*labelled["text"], *rest["text"]]) == sorted(rows["text"])
+
+
+def test_the_table_of_students_counts_the_sets_with_a_gap(bench_module) -> None:
+    students = bench_module("students")
+    row = {
+        "kind": "student", "rung": "linear", "teacher": "tuned", "model": "linear-from-tuned", "labelled": 1384,
+        "unlabelled": 5536, "plain_accuracy": 0.75, "accuracy": 0.8, "teacher_accuracy": 0.85, "size_bytes": 1_200_000,
+        "gap": {"value": 0.1, "low": 0.05, "high": 0.15}, "gained": {"value": 0.05, "low": 0.02, "high": 0.08},
+    }  # fmt: skip
+    made = {
+        "sst2 | linear-from-tuned": {"set": "sst2", **row, "recovered": 0.5},
+        "sst2 | study": {"set": "sst2", "kind": "study", "sentence": "s"},
+        "snips | linear-from-tuned": {"set": "snips", **row, "recovered": None},
+        "snips | study": {"set": "snips", "kind": "study", "sentence": "s"},
+    }
+    page = students.table(made)
+    assert "| sst2 | 1,384 | 5,536 | linear-from-tuned | 75.00 | 80.00 | 85.00 |" in page
+    assert "| 50 % | 1.2 |" in page
+    assert "in 1 of the 1 sets in which a gap is shown, of 2." in page
