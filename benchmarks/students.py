@@ -30,8 +30,9 @@ def run(bench: Bench, names: tuple[str, ...], done: Mapping[str, Any]) -> Iterat
     for name in names:
         if f"{name} | study" in done and "failed" not in done[f"{name} | study"]:
             continue
-        labelled, rest = split_labels(bench.load(name).train)
-        split = sets.Split(name, labelled, bench.load(name).test)
+        every = bench.load(name)
+        labelled, rest = split_labels(every.train)
+        split = sets.Split(name, labelled, every.test)
         try:
             study = whole_study(bench, split, folder=FOLDER, unlabelled=rest)[0]
         except Failed as error:

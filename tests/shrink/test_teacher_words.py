@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from models.tiny_bert import VOCABULARY, WORDS, tiny_tokenizer
+from models.tiny_bert import VOCABULARY, tiny_tokenizer
 from shrink.tiny_parent import tiny_parent, topic_examples
 
 from bigenough.models.token_table import token_weights
@@ -75,7 +75,7 @@ def test_a_student_on_token_vectors_begins_with_its_teachers(parent):
     np.testing.assert_array_equal(after, before)
 
 
-def test_a_tuned_teachers_token_vectors_are_not_the_plain_encoders(parent, tmp_path):
+def test_another_encoder_gives_other_token_vectors_and_silence_for_special_ones(parent, tmp_path):
     rows = rows_without(UNSEEN)
     other = tiny_parent(tmp_path / "other", hidden_act="relu")
     one, two = (teacher_table(each.of(rows), 1, lambda done: None).vectors for each in (parent, other))
@@ -92,6 +92,12 @@ def test_a_teacher_in_eight_bits_gives_no_table_but_speaks_of_words(parent):
     made = small.fit(rows, 4, small.first_settings(rows, 4), parent.bench)
     assert teacher_table(made, 1, lambda done: None) is None
     assert vocabulary_words(tokenizer_of(made)) == vocabulary_words(tiny_tokenizer())
+    in_eight_bits = replace(parent, rung=small)
+    static, linear = (
+        teach(in_eight_bits, student, True, rows) for student in (StaticRung(parent.frozen.encoder), LinearRung())
+    )
+    assert static.settings["words"] is False, "the settings say what was carried out"
+    assert linear.settings["words"] is True
 
 
 @pytest.mark.parametrize(
@@ -117,4 +123,3 @@ def test_a_vocabulary_of_many_languages_takes_too_long(parent, monkeypatch):
     assert rung.first_settings(rows, 4)["words"] is True
     monkeypatch.setattr(distil, "n_ids", lambda tokenizer: 250_000)
     assert rung.first_settings(rows, 4)["words"] is False
-    assert len(WORDS) < len(VOCABULARY)

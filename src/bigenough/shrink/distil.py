@@ -187,6 +187,8 @@ class DistilledRung:
     ) -> Watched:
         _check(settings)
         student = self._student(examples, settings, bench)
+        if student is self.student and hasattr(student, "on_table"):
+            settings = {**settings, "words": False}  # not wanted, or a teacher whose vectors cannot be read
         texts, targets = self._lessons(examples, n_classes, settings, bench)
         of_student = {name: value for name, value in settings.items() if name not in _OWN}
         of_teaching = {name: value for name, value in settings.items() if name in _OWN}

@@ -55,8 +55,9 @@ def teacher_table(teacher: Predictor, threads: int, say: Callable[[float], None]
         words = arrays_of(teacher).model.words
     except UnsupportedModel:
         return None
-    # Started afresh: the teacher's own may be one that remembers texts, and token ids are what is asked about here.
-    encoder = Encoder(teacher.model, teacher.encoder.tokenizer, max_length=teacher.encoder.max_length, threads=threads)
-    if n_ids(encoder.tokenizer) > len(words):
+    tokenizer = teacher.encoder.tokenizer
+    if n_ids(tokenizer) > len(words):
         return None
-    return TokenTable(distilled(encoder, words, say), encoder.tokenizer)
+    # Started afresh: the teacher's own may be one that remembers texts, and token ids are what is asked about here.
+    encoder = Encoder(teacher.model, tokenizer, max_length=teacher.encoder.max_length, threads=threads)
+    return TokenTable(distilled(encoder, words, say), tokenizer)
