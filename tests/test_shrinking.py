@@ -17,6 +17,16 @@ from bigenough.verification import verify
 FAST = {"label": "chapter", "text": "term", "trials": 1, "rungs": ("majority", "linear")}
 
 
+class Told(Silence):
+    """Keeps what a user would be told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
 def test_the_smaller_model_is_judged_from_its_own_files(diagnoses: pl.DataFrame, tmp_path: Path):
     study = bigenough.fit(diagnoses, out=tmp_path / "study", **FAST)
     assert set(study.candidates) == {"majority", "linear", "linear-few-features"}
@@ -67,20 +77,25 @@ def test_a_teacher_that_was_named_is_made_smaller_whoever_is_best(diagnoses: pl.
 def test_a_teacher_without_a_model_costs_nothing_but_its_lessons(diagnoses: pl.DataFrame, tmp_path: Path):
     """Its folder lacks all files: the other rungs are raced, and who teaches instead is said."""
     (tmp_path / "no-model").mkdir()
-    notes: list[str] = []
-
-    class Told(Silence):
-        def note(self, sentence: str) -> None:
-            notes.append(sentence)
-
+    told = Told()
     study = bigenough.fit(
         diagnoses, out=tmp_path / "study", shrink="taught", teacher="static", encoder=str(tmp_path / "no-model"),
-        progress=Told(), **{**FAST, "rungs": ("majority", "linear", "static")},
+        progress=told, **{**FAST, "rungs": ("majority", "linear", "static")},
     )  # fmt: skip
-    assert "The teacher static has no model: the best on select teaches instead." in notes
+    assert "The teacher static has no model: the best on select teaches instead." in told.notes
     assert set(study.candidates) == {"majority", "linear", "linear-few-features"}
     left_out = {each["candidate"]: each["reason"] for each in read_json(study.path / "plan.json")["left_out"]}
     assert "no-model" in left_out["static"]
+
+
+@pytest.mark.parametrize(("shrink", "hinted"), [("fast", True), ("taught", False)])
+def test_texts_that_no_student_learns_from_are_told_of(
+    diagnoses: pl.DataFrame, tmp_path: Path, shrink: str, hinted: bool
+):
+    told = Told()
+    some, pool = diagnoses.head(900), diagnoses.tail(300).select("term")
+    bigenough.fit(some, out=tmp_path / "study", unlabelled=pool, shrink=shrink, progress=told, **FAST)
+    assert any(note.startswith("No student learns from the 300 unlabelled texts") for note in told.notes) is hinted
 
 
 def test_one_budget_serves_all_rungs(diagnoses: pl.DataFrame, tmp_path: Path):

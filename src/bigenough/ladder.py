@@ -98,7 +98,7 @@ class Ladder:
         refused: list[LeftOut] = []
         plan = list(steps(
             candidates, chosen, rungs, allowed_flips=max(self.options.margin_fraction, LEAST_FLIPS),
-            lessons=self.options.shrink in ("taught", "all"), layers=self.options.shrink == "all",
+            lessons=self.options.teaches, layers=self.options.shrink == "all",
             teacher=self.options.teacher,
         ))  # fmt: skip
         budget = self._budget

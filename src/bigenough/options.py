@@ -100,7 +100,7 @@ class Options:
             raise BadOption(f"Choose one reference: the bar {self.bar:g} or the rung {self.against!r}.")
         if self.margin is not None and not 0 <= self.margin < 100:
             raise BadOption(f"The margin is in points, from 0 to below 100. Got {self.margin:g}.")
-        if self.teacher is not None and self.shrink not in ("taught", "all"):
+        if self.teacher is not None and not self.teaches:
             raise BadOption(
                 f"A teacher is asked for with shrink='taught' or 'all' only. Got {self.teacher!r}, "
                 f"shrink={self.shrink!r}."
@@ -117,7 +117,7 @@ class Options:
                 "Climbing (search='up') fits one rung after the other and stops; a budget over all rungs needs "
                 "search='down'."
             )
-        if self.search == "up" and self.shrink in ("taught", "all"):
+        if self.search == "up" and self.teaches:
             raise BadOption(
                 "Climbing (search='up') makes nothing smaller: a proof would have to wait for it. "
                 f"shrink={self.shrink!r} needs search='down'."
@@ -160,6 +160,11 @@ class Options:
         if self.margin is not None:
             return self.margin / 100
         return 0.0 if self.bar is not None else DEFAULT_MARGIN_POINTS / 100
+
+    @property
+    def teaches(self) -> bool:
+        """Whether a candidate teaches the smaller rungs."""
+        return self.shrink in ("taught", "all")
 
     @property
     def reference(self) -> str:

@@ -243,6 +243,11 @@ class _Run:
                 f"{len(texts) - len(kept):,} of {len(texts):,} unlabelled texts stand in select or certify too, and "
                 "teach nobody."
             )
+        if kept and self.options.search == "down" and not self.options.teaches:
+            self.progress.note(
+                f"No student learns from the {len(kept):,} unlabelled texts with shrink={self.options.shrink!r}: with "
+                "'taught', the best candidate teaches the smaller rungs what it says of them."
+            )
         return kept
 
 
