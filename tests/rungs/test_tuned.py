@@ -93,7 +93,7 @@ def test_watching_tells_how_long_it_was_worth_it(case):
 def test_select_says_whether_the_mean_of_trainings_is_worth_it(case):
     """Trainings that go far from random numbers do not end in one valley; those that go a small way do."""
     rung, bench = case.rung, case.bench
-    settings = {**rung.first_settings(case.fit, 4), "averaged": 3}
+    settings = {**rung.first_settings(case.fit, 4), "adversarial": 0.0, "averaged": 3}
     far = rung.fit_watching(case.fit, 4, settings, bench, case.unseen)
     assert far.settings["averaged"] == 1
     assert far.record["notes"] == ["one training: on select it was surely better than the mean of 3"]

@@ -38,6 +38,8 @@ Say = Callable[[str, float | None], None]
 _MANY_CLASSES = 20
 _FEWEST_STEPS = 150
 _MOST_EPOCHS = 20.0
+_ADVERSARIAL = 0.25
+"""How far a second pass moves what a text begins with, where the minutes suffice (docs/decisions/014)."""
 _AVERAGED = 3
 """Trainings whose mean is the model, where the minutes suffice (docs/decisions/011)."""
 
@@ -46,7 +48,7 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
     """A tuned encoder with a head; ``encoder`` is a name or folder that ``models.resolve`` understands."""
 
     name = "tuned"
-    version = 2
+    version = 3
     summary = "sentence encoder, tuned on the task, with a linear head"
     place = 40
     requires = ("torch", "transformers")
@@ -58,12 +60,13 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
         return _first(len(examples), n_classes).as_json()
 
     def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
-        """Learning rate, smoothing, class weights, method and frozen layers."""
+        """Learning rate, smoothing, how far vectors are moved, class weights, method and frozen layers."""
         first = _first(len(examples), n_classes)
         return replace(
             first,
             learning_rate=trial.suggest_float("learning_rate", 5e-5, 2e-4, log=True),
             label_smoothing=trial.suggest_categorical("label_smoothing", [0.0, 0.05, 0.1]),
+            adversarial=trial.suggest_categorical("adversarial", [0.0, 0.125, _ADVERSARIAL]),
             balanced=trial.suggest_categorical("balanced", [False, True]),
             method=trial.suggest_categorical("method", ["full", "lora"]),
             frozen_layers=trial.suggest_categorical("frozen_layers", [0, 2]),
@@ -144,7 +147,8 @@ def _first(rows: int, n_classes: int) -> Recipe:
     many = n_classes > _MANY_CLASSES
     enough = _FEWEST_STEPS * Recipe().batch / max(1, rows)
     epochs = max(4.0 if many else 3.0, min(_MOST_EPOCHS, float(round(enough))))
-    return Recipe(epochs=epochs, learning_rate=1.5e-4 if many else 1e-4, averaged=_AVERAGED)
+    rate = 1.5e-4 if many else 1e-4
+    return Recipe(epochs=epochs, learning_rate=rate, adversarial=_ADVERSARIAL, averaged=_AVERAGED)
 
 
 def _numbered(number: int, say: Say) -> Say:

@@ -80,6 +80,19 @@ def test_epochs_go_before_layers_and_layers_before_rows():
     assert last.epochs < 1
 
 
+def test_the_second_pass_goes_before_epochs_and_after_long_texts():
+    recipe = Recipe(epochs=3, adversarial=0.1)
+    once = replace(recipe, adversarial=0.0)
+    assert work().epoch_seconds(recipe) > 1.9 * work().epoch_seconds(once)
+    chosen, changes = fitted_to(recipe, work(), 4 * work().epoch_seconds(once))
+    assert (chosen, changes) == (once, ["no vectors are moved for a second pass"])
+    lengths = LENGTHS.copy()
+    lengths[:30] = 256
+    shorter = replace(recipe, max_length=int(np.quantile(lengths, 0.95, method="higher")))
+    seconds = 1.001 * 3 * work(lengths=lengths).epoch_seconds(shorter)
+    assert fitted_to(recipe, work(lengths=lengths), seconds)[0] == shorter
+
+
 def test_a_budget_below_a_few_steps_says_how_much_is_needed():
     needed = 10 / 32 * work(unit_seconds=1.0).epoch_seconds(Recipe(frozen_layers=5)) / 60
     with pytest.raises(RungFailed, match=f"1,000 rows takes {needed:.2g} minutes".replace("+", r"\+")):

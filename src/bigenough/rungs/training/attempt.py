@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bigenough.errors import RungFailed
 from bigenough.rungs.training.checkpoint import State
 from bigenough.rungs.training.job import Job, MadeT, RecipeT
-from bigenough.rungs.training.schedule import epoch_batches, learning_rate_at
+from bigenough.rungs.training.schedule import epoch_batches, learning_rate_at, strength_at
 from bigenough.rungs.training.steps import Diverged, scores_of
 from bigenough.rungs.training.watching import Looks
 
@@ -109,8 +109,7 @@ class _Attempt(Generic[RecipeT, MadeT]):
             epoch, place = divmod(self.done, self.an_epoch)
             if not batches or place == 0:
                 batches = epoch_batches(self.steps.lesson.rows.lengths, self.recipe.batch, (seed, epoch))
-            rate = learning_rate_at(min(1.0, self._progress(spent)), self.recipe.warm_up)
-            self._step(batches[place], rate, _step_seed(seed, self.done, self.job.team.size))
+            self._step(batches[place], min(1.0, self._progress(spent)), _step_seed(seed, self.done, self.job.team.size))
             spent = self._spent()
             self._say(epoch)
             if spent >= 1 and self.done < self.total:
@@ -118,9 +117,10 @@ class _Attempt(Generic[RecipeT, MadeT]):
                 self.total = self.done
             self._look_and_keep()
 
-    def _step(self, batch: NDArray[np.int64], rate: float, seed: int) -> None:
+    def _step(self, batch: NDArray[np.int64], progress: float, seed: int) -> None:
         began = self.job.clock()
-        loss = self.steps.step(batch, rate, seed)
+        rate = learning_rate_at(progress, self.recipe.warm_up)
+        loss = self.steps.step(batch, rate, seed, strength_at(progress))
         self.learning += self.job.clock() - began
         self.losses = [*self.losses[-99:], loss]
         self.tokens += int(self.steps.lesson.rows.lengths[batch].sum())

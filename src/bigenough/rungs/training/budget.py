@@ -2,8 +2,8 @@
 """What a training gives up so that it ends in its time: pure arithmetic on a pace that was measured.
 
 A pass through a layer costs one unit a token on the way up and two on the way down, which a frozen layer saves. What
-gives way comes in this order: the ends of the longest texts, epochs down to one, the lower half of the layers, all
-layers but the last, and at last rows of the one epoch.
+gives way comes in this order: the ends of the longest texts, the second pass with moved vectors, epochs down to one,
+the lower half of the layers, all layers but the last, and at last rows of the one epoch.
 """
 
 from __future__ import annotations
@@ -47,16 +47,17 @@ class Work:
         """One epoch with a look at the watched rows at its end."""
         cap = recipe.max_length or int(self.lengths.max(initial=0))
         learned, seen = (int(np.minimum(some, cap).sum()) for some in (self.lengths, self.watched))
-        return self.unit_seconds * (learned * units(self.layers, recipe.frozen_layers) + seen * self.layers)
+        return self.unit_seconds * (learned * units(self.layers, recipe) + seen * self.layers)
 
 
-def units(layers: int, frozen: int) -> int:
+def units(layers: int, recipe: Recipe) -> int:
     """Units of work for one token that is learned from.
 
-    >>> units(6, 0), units(6, 3), units(6, 5)
-    (18, 12, 8)
+    >>> [units(6, Recipe(frozen_layers=frozen)) for frozen in (0, 3, 5)], units(6, Recipe(adversarial=0.1))
+    ([18, 12, 8], 36)
     """
-    return 3 * layers - 2 * min(frozen, layers)
+    passes = 2 if recipe.adversarial else 1
+    return passes * (3 * layers - 2 * min(recipe.frozen_layers, layers))
 
 
 def fitted_to(recipe: Recipe, work: Work, seconds: float) -> tuple[Recipe, list[str]]:
@@ -89,13 +90,15 @@ def _ladder(recipe: Recipe, work: Work) -> Sequence[tuple[Recipe, float]]:
     one = min(1.0, recipe.epochs)
     few = min(recipe.epochs, FEWEST_STEPS / steps_an_epoch)
     cut = _cut(recipe, work)
+    once = replace(cut, adversarial=0.0)
     half, most = (max(recipe.frozen_layers, frozen) for frozen in (work.layers // 2, work.layers - 1))
     return [
         (recipe, recipe.epochs),
         (cut, recipe.epochs),
-        (cut, one),
-        (replace(cut, frozen_layers=half), one),
-        (replace(cut, frozen_layers=most), few),
+        (once, recipe.epochs),
+        (once, one),
+        (replace(once, frozen_layers=half), one),
+        (replace(once, frozen_layers=most), few),
     ]
 
 
@@ -111,6 +114,8 @@ def _changes(wanted: Recipe, chosen: Recipe) -> list[str]:
     told = []
     if chosen.max_length != wanted.max_length:
         told.append(f"texts are cut at {chosen.max_length} tokens")
+    if chosen.adversarial != wanted.adversarial:
+        told.append("no vectors are moved for a second pass")
     if chosen.frozen_layers != wanted.frozen_layers:
         told.append(f"the lowest {chosen.frozen_layers} layers stay as they are")
     if chosen.epochs < wanted.epochs:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.training.adversary import Adversary
 from bigenough.rungs.training.budget import SAFETY
 from bigenough.rungs.training.checkpoint import Checkpoint
 from bigenough.rungs.training.choices import Choices
@@ -73,6 +74,10 @@ class Job(ABC, Generic[RecipeT, MadeT]):
     def network(self, recipe: RecipeT, weights: NDArray[np.float32]) -> tuple[Network, torch.optim.Optimizer]:
         """The network at its start, and what moves it; the (n,) weights are those of the rows."""
 
+    def adversary(self, network: Network, recipe: RecipeT) -> Adversary | None:
+        """Who moves what the second pass over a batch begins with; nobody, unless a subclass says so."""
+        return None
+
     @abstractmethod
     def unit_seconds(self, recipe: RecipeT) -> float:
         """Seconds for one token through one layer, from ``token_seconds``."""
@@ -101,7 +106,8 @@ class Job(ABC, Generic[RecipeT, MadeT]):
         network, optimiser = self.network(recipe, weights)
         lesson = Lesson(self.cut(recipe)[0], self.targets, weights, recipe.label_smoothing)
         return Steps(
-            network, optimiser, lesson, self.machine, self.team, recipe.batch, self.note, self.part_tokens
+            network, optimiser, lesson, self.machine, self.team, recipe.batch, self.note, self.part_tokens,
+            self.adversary(network, recipe),
         )  # fmt: skip
 
     def planned(self, recipe: RecipeT) -> RecipeT:

@@ -22,6 +22,7 @@ from bigenough.models.encoder import plain_tokenizer
 from bigenough.models.tokenizer_file import check_tokenizer
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.training.adversary import Adversary
 from bigenough.rungs.training.attempt import attempted
 from bigenough.rungs.training.budget import SAFETY, Work, fitted_to, units
 from bigenough.rungs.training.checkpoint import Checkpoint, training_key
@@ -151,8 +152,14 @@ class _Job(Job[Recipe, Made]):
         network = built(self.body, self.used, recipe, prior / prior.sum(), self.head, self.machine)
         return network, optimiser_of(network, recipe, len(self.body.layers))
 
+    def adversary(self, network: Network, recipe: Recipe) -> Adversary | None:
+        learning = recipe.frozen_layers < len(self.body.layers)
+        if not recipe.adversarial or not learning:
+            return None
+        return Adversary(network.body, recipe.adversarial, recipe.frozen_layers)
+
     def unit_seconds(self, recipe: Recipe) -> float:
-        return self.token_seconds(recipe, self.rows.lengths) / units(len(self.body.layers), recipe.frozen_layers)
+        return self.token_seconds(recipe, self.rows.lengths) / units(len(self.body.layers), recipe)
 
     def fitted(self, recipe: Recipe, unit_seconds: float, seconds: float) -> tuple[Recipe, list[str]]:
         work = Work(self.rows.lengths, self.watched.lengths, len(self.body.layers), unit_seconds)

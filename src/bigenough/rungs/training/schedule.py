@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The learning rate over a training, and in which order its rows come: pure functions of numbers."""
+"""The learning rate over a training, how far vectors are moved, and in which order rows come: pure functions."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["POOL", "epoch_batches", "learning_rate_at"]
+__all__ = ["POOL", "epoch_batches", "learning_rate_at", "strength_at"]
 
 POOL = 40
 """Batches' worth of shuffled rows that are sorted by length together: enough that hardly any padding is left, and few
 enough that who shares a batch stays a matter of chance."""
+
+RISEN = 0.5
+"""The share of a training after which an adversary's step has its whole length."""
 
 
 def learning_rate_at(progress: float, warm_up: float) -> float:
@@ -22,6 +25,17 @@ def learning_rate_at(progress: float, warm_up: float) -> float:
     if progress < warm_up:
         return progress / warm_up
     return max(0.0, (1 - progress) / (1 - warm_up))
+
+
+def strength_at(progress: float) -> float:
+    """The share of an adversary's step at this share of the training: it rises in a line until ``RISEN``.
+
+    A network that meets the whole step before it has learned anything may settle on saying the same of every row.
+
+    >>> [strength_at(progress) for progress in (0.0, 0.25, 0.5, 1.0)]
+    [0.0, 0.5, 1.0, 1.0]
+    """
+    return min(1.0, progress / RISEN)
 
 
 def epoch_batches(lengths: NDArray[np.int64], size: int, seed: tuple[int, ...]) -> list[NDArray[np.int64]]:

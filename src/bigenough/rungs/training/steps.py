@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from bigenough.errors import RungFailed
 from bigenough.rungs.predictors.softmax import softmax
+from bigenough.rungs.training.adversary import Adversary
 from bigenough.rungs.training.machine import Machine, is_no_memory
 from bigenough.rungs.training.network import Network
 from bigenough.rungs.training.rows import Rows
@@ -58,6 +59,7 @@ class Steps:
         part: rows that go through the network together; halved whenever memory runs out.
         part_tokens: tokens that go through together at most, padding and all, if more than one row does; None sets no
             such limit.
+        adversary: moves what the second pass over a batch begins with; None makes do with one.
         notes: sentences on what had to be changed.
     """
 
@@ -71,23 +73,26 @@ class Steps:
         part: int,
         say: Callable[[str], None],
         part_tokens: int | None = None,
+        adversary: Adversary | None = None,
     ) -> None:
         self.network, self.optimiser, self.lesson = network, optimiser, lesson
         self.machine, self.team, self.say = machine, team, say
-        self.part, self.part_tokens = part, part_tokens
+        self.part, self.part_tokens, self.adversary = part, part_tokens, adversary
         self.notes: list[str] = []
         self._learned = list(network.learned().values())
         # fp16 has too short a range for gradients; where it is not used, the scaler does nothing.
         self._scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.precision == "fp16")
 
-    def step(self, batch: NDArray[np.int64], rate: float, seed: int) -> float:
+    def step(self, batch: NDArray[np.int64], rate: float, seed: int, strength: float = 1.0) -> float:
         """Learn from these rows at this share of the highest learning rate; the loss. Random numbers begin at ``seed``.
+
+        An adversary moves vectors by the share ``strength`` of its step.
 
         Raises:
             Diverged: the loss is infinite or no number; nothing was changed.
             RungFailed: there is no memory for a single row.
         """
-        loss = self._gradients(batch, seed)
+        loss = self._gradients(batch, seed, strength)
         if not np.isfinite(loss):
             raise Diverged
         self._scaler.unscale_(self.optimiser)
@@ -98,7 +103,7 @@ class Steps:
         self._scaler.update()
         return loss
 
-    def _gradients(self, batch: NDArray[np.int64], seed: int) -> float:
+    def _gradients(self, batch: NDArray[np.int64], seed: int, strength: float) -> float:
         """Put the gradients of the batch's mean loss in place; that loss."""
         mine = batch[self.team.rank :: self.team.size]
         while True:
@@ -110,9 +115,7 @@ class Steps:
                 self.optimiser.zero_grad(set_to_none=True)
                 total = torch.zeros((), device=self.machine.device)
                 for part in (mine[start : start + together] for start in range(0, len(mine), together)):
-                    loss = self._loss(part) / len(batch)
-                    torch.autograd.backward(self._scaler.scale(loss))
-                    total += loss.detach()
+                    total += self._passed(part, len(batch), strength)
             except (MemoryError, RuntimeError) as error:
                 if not is_no_memory(error):
                     raise
@@ -126,6 +129,24 @@ class Steps:
                 parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             self.team.add_up([total, *(p.grad for p in self._learned if p.grad is not None)])
         return float(total)
+
+    def _passed(self, places: NDArray[np.int64], size: int, strength: float) -> torch.Tensor:
+        """Add the gradients of these rows' share in the mean loss of ``size`` rows; that share.
+
+        With an adversary half of it is their loss once their vectors have moved (Miyato et al. 2017, equation 6).
+        """
+        if self.adversary is None:
+            return self._down(self._loss(places) / size)
+        with self.adversary.seeing():
+            loss = self._loss(places) / (2 * size)
+        seen = self._down(loss)
+        with self.adversary.moving(strength):
+            loss = self._loss(places) / (2 * size)
+        return seen + self._down(loss)
+
+    def _down(self, loss: torch.Tensor) -> torch.Tensor:
+        torch.autograd.backward(self._scaler.scale(loss))
+        return loss.detach()
 
     def _together(self, places: NDArray[np.int64]) -> int:
         """How many of these rows go through the network together."""
