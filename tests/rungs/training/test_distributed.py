@@ -61,10 +61,12 @@ def test_a_command_that_fails_is_told(body, bench):
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_steps_of_one(body, bench):
+@pytest.mark.parametrize("adversarial", [0.0, 0.25])
+def test_two_processes_make_the_steps_of_one(body, bench, adversarial):
     pytest.importorskip("accelerate")
+    recipe = replace(RECIPE, adversarial=adversarial)
     command = f"{sys.executable} -m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1"
-    alone, together = train(*arguments(body, bench)), trained_by(command, *arguments(body, bench))
+    alone, together = train(*arguments(body, bench, recipe)), trained_by(command, *arguments(body, bench, recipe))
     check_alike(body, alone, together)
 
 

@@ -23,8 +23,9 @@ from bigenough.rungs.training.recipe import Watch, one_hot  # noqa: E402
 __all__ = ["bench", "body"]
 
 
-def test_short_memory_halves_the_batch_and_changes_nothing_else(body, bench, monkeypatch):
-    recipe = replace(RECIPE, dropout=0.0)
+@pytest.mark.parametrize("adversarial", [0.0, 0.1])
+def test_short_memory_halves_the_batch_and_changes_nothing_else(body, bench, monkeypatch, adversarial):
+    recipe = replace(RECIPE, dropout=0.0, adversarial=adversarial)
     plain = trained(body, bench, recipe)
     real = Network.forward
 

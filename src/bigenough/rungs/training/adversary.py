@@ -39,6 +39,7 @@ class Adversary:
     @contextmanager
     def seeing(self) -> Iterator[None]:
         """A block with one pass; after it, the gradients of its loss have to be taken."""
+        self._seen = None  # a pass that memory did not suffice for would be held on to
 
         def keep(_: nn.Module, __: Any, vectors: torch.Tensor) -> torch.Tensor:
             self._seen = vectors if vectors.requires_grad else vectors.detach().requires_grad_()
@@ -60,7 +61,7 @@ class Adversary:
             yield
 
     def _step(self) -> torch.Tensor:
-        """Equation 5, a text at a time; where a gradient is no number, as fp16 may have it, nothing moves.
+        """Equation 5, a text at a time; what has a gradient that is no number, as in fp16 it may, does not move.
 
         Padding has no gradient, and does not count as a part of its text.
         """
