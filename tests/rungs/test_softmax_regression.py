@@ -57,6 +57,25 @@ def test_twice_gives_the_same_bits():
     np.testing.assert_array_equal(one[1], two[1])
 
 
+def test_threads_share_the_work_and_change_no_digit():
+    rng = np.random.default_rng(4)
+    counts = csr_array(rng.poisson(0.1, (120, 50)).astype(np.float32))
+    targets = rng.dirichlet(np.ones(6), 120)
+    alone, *shared = (
+        fit_softmax_regression(np.zeros((120, 0)), targets, n_classes=6, c=10.0, sparse=counts, threads=threads)
+        for threads in (1, 2, 7)
+    )
+    for fitted in shared:
+        np.testing.assert_array_equal(alone.sparse_weight, fitted.sparse_weight)
+        np.testing.assert_array_equal(alone.bias, fitted.bias)
+
+
+def test_more_threads_than_rows():
+    counts = csr_array(np.eye(2, dtype=np.float32))
+    fitted = fit_softmax_regression(np.zeros((2, 0)), np.array([0, 1]), n_classes=2, c=1.0, sparse=counts, threads=8)
+    assert fitted.sparse_weight[0, 0] > 0 > fitted.sparse_weight[1, 0]
+
+
 @pytest.mark.parametrize("c", [0.1, 5.0])
 def test_sparse_features_are_features_like_others(c):
     rng = np.random.default_rng(3)

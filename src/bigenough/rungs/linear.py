@@ -129,6 +129,7 @@ class LinearRung:
         fitted = fit_softmax_regression(
             np.zeros((len(texts), 0)), targets, n_classes=n_classes, c=_SOFT_C * float(settings["C"]),
             row_weights=balanced_weights(targets) if settings["balanced"] else None, sparse=features,
+            threads=bench.threads,
         )  # fmt: skip
         seen = np.flatnonzero(fitted.bias > -1e4)
         coefficients = np.ascontiguousarray(fitted.sparse_weight[:, seen], np.float32)

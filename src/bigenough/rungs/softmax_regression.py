@@ -9,6 +9,8 @@ loss by a multiple of XᵀX), after which a few dozen steps suffice.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,6 +50,7 @@ def fit_softmax_regression(
     c: float,
     row_weights: Array | None = None,
     sparse: csr_array | None = None,
+    threads: int = 1,
 ) -> SoftmaxRegression:
     """Weights (d, n_classes) and biases (n_classes,) that minimise ½‖W‖² + c · Σᵢ wᵢ · (−ln p(labelᵢ)).
 
@@ -64,6 +67,7 @@ def fit_softmax_regression(
         c: the inverse strength of the penalty; biases are not penalised.
         row_weights: (n,) or None for ones.
         sparse: (n, f) further features, under the same penalty.
+        threads: that share the products with the sparse features; the result is the same to the last digit.
 
     >>> fitted = fit_softmax_regression(np.array([[-1.0], [1.0]]), np.array([0, 2]), n_classes=3, c=1.0)
     >>> bool(fitted.weight[0, 2] > 0 > fitted.weight[0, 0]), float(fitted.bias[1])
@@ -76,9 +80,9 @@ def fit_softmax_regression(
         sparse = csr_array((len(labels), 0), dtype=np.float32)
     present, codes = _classes(labels, n_classes)
     rows = np.ones(len(labels)) if row_weights is None else row_weights
-    # One thread: the number of threads changes the last digits of a matrix product, and so the model.
-    with threadpool_limits(1):
-        found = _fit(features, sparse, codes, len(present), c, rows)
+    # One thread: the number of threads changes the last digits of a product of dense matrices, and so the model.
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        found = _fit(features, sparse, codes, len(present), c, rows, _Workers(threads, pool))
     whole = SoftmaxRegression(
         np.zeros((features.shape[1], n_classes)), np.full(n_classes, -1e4), np.zeros((sparse.shape[1], n_classes))
     )
@@ -113,9 +117,15 @@ def _classes(labels: NDArray[np.int64] | Array, n_classes: int) -> tuple[NDArray
 
 
 def _fit(
-    x: NDArray[np.floating], sparse: csr_array, codes: NDArray[np.int64] | Array, k: int, c: float, rows: Array
+    x: NDArray[np.floating],
+    sparse: csr_array,
+    codes: NDArray[np.int64] | Array,
+    k: int,
+    c: float,
+    rows: Array,
+    workers: _Workers,
 ) -> SoftmaxRegression:
-    design = _Design(x, sparse, rows, penalty=1 / (c * float(rows.sum())), k=k)
+    design = _Design(x, sparse, rows, penalty=1 / (c * float(rows.sum())), k=k, workers=workers)
     share = (rows / rows.sum()).astype(np.float32)
     at = np.arange(len(codes))
     targets = codes.astype(np.float32) if codes.ndim == 2 else None
@@ -149,6 +159,38 @@ def _fit(
     return design.restored(minimise(loss, start, steps=STEPS, tolerance=TOLERANCE))
 
 
+class _Workers(NamedTuple):
+    """Threads, and where they wait for work."""
+
+    number: int
+    pool: ThreadPoolExecutor
+
+
+class _Shared:
+    """A sparse matrix in as many parts as there are workers, which share a product: each makes some of its rows.
+
+    A row of the product is made in the same way whoever makes it.
+    """
+
+    def __init__(self, matrix: csr_array, workers: _Workers) -> None:
+        numbers = np.linspace(0, matrix.nnz, workers.number + 1)[1:-1]
+        self.ends = [0, *np.searchsorted(matrix.indptr, numbers).tolist(), matrix.shape[0]]
+        self.parts = [matrix[start:end] for start, end in pairwise(self.ends)]
+        self.pool = workers.pool
+
+    def __matmul__(self, other: Single) -> Single:
+        out: Single = np.empty((self.ends[-1], other.shape[1]), dtype=np.float32)
+
+        def make(part: int) -> None:
+            out[self.ends[part] : self.ends[part + 1]] = self.parts[part] @ other
+
+        if len(self.parts) == 1:
+            make(0)
+        else:
+            list(self.pool.map(make, range(len(self.parts))))
+        return out
+
+
 class _Design:
     """The features in coordinates in which the loss curves about alike in every direction.
 
@@ -156,7 +198,9 @@ class _Design:
     not penalised, so centring changes nothing but the way.
     """
 
-    def __init__(self, x: NDArray[np.floating], sparse: csr_array, rows: Array, *, penalty: float, k: int) -> None:
+    def __init__(
+        self, x: NDArray[np.floating], sparse: csr_array, rows: Array, *, penalty: float, k: int, workers: _Workers
+    ) -> None:
         from scipy.sparse import csr_array, diags_array
 
         share = rows / rows.sum()
@@ -171,8 +215,8 @@ class _Design:
         self.dense = (moved @ self.axes).astype(np.float32)
         squares = share @ sparse.power(2) if sparse.shape[1] else np.zeros(0)
         self.sparse_scale = 1 / np.sqrt(squares * variance + penalty)
-        self.sparse = csr_array((sparse @ diags_array(self.sparse_scale)).astype(np.float32))
-        self.sparse_columns = csr_array(self.sparse.T)
+        scaled = csr_array((sparse @ diags_array(self.sparse_scale)).astype(np.float32))
+        self.sparse, self.sparse_columns = _Shared(scaled, workers), _Shared(csr_array(scaled.T), workers)
         scales = np.concatenate([(self.axes**2).sum(axis=0), self.sparse_scale**2])
         self.penalty_scale = (penalty * scales[:, None]).astype(np.float32)
 
