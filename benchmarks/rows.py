@@ -42,6 +42,7 @@ class Bench:
         pythons: by peer, the interpreter of an environment of its own.
         peers: those to measure in place of all.
         trials: settings that a study tries at most; None for its own number.
+        turns: of all sets, in which the steps that shrink are timed.
     """
 
     data: Path
@@ -54,6 +55,7 @@ class Bench:
     pythons: dict[str, str] = field(default_factory=dict)
     peers: tuple[str, ...] | None = None
     trials: int | None = None
+    turns: int = 5
 
     def load(self, name: str) -> sets.Split:
         """The official split, or a sample of it with every class in train."""

@@ -113,7 +113,7 @@ def main() -> None:
     bench = Bench(
         given.data.resolve(), cache, threads=given.threads, rows=given.rows, seeds=given.seeds, trials=given.trials,
         rungs=None if given.rungs is None else tuple(given.rungs), pythons={"fastText": str(given.fasttext)},
-        peers=None if given.peers is None else tuple(given.peers),
+        peers=None if given.peers is None else tuple(given.peers), turns=given.turns,
     )  # fmt: skip
     names = None if given.sets is None else tuple(given.sets)
     if given.again:
@@ -144,6 +144,7 @@ def _arguments() -> argparse.Namespace:
     long.add_argument("--minutes", type=float, help=f"training time for each rung [{MINUTES:g}; tuned_mini: 30]")
     long.add_argument("--trials", type=int, help="tuned, shrinking: settings tried at most; 1 takes the first ones")
     long.add_argument("--seeds", type=int, default=5, help="how many samples of few labels")
+    long.add_argument("--turns", type=int, default=5, help="shrinking: of all sets, in which steps are timed")
     long.add_argument("--rungs", nargs="+", help="our rungs, in place of each part's own")
     long.add_argument("--peers", nargs="*", help="these peers only; none: ours alone")
     long.add_argument("--rows", type=int, help="try out on so many rows of each set; writes no results")

@@ -5,10 +5,14 @@ A step is compared with the model it started from (the end of its chain, for ste
 certify, accuracy with the paired interval, single-row speed in turn. A student is compared with the same rung trained
 on the labels alone: how much of the gap to its teacher it closed. Where the teacher is not shown to be better than
 that (95 %, paired), there is no gap to close, and the set does not count.
+
+What a second thread is worth to one row is the host's choice and changes within the hour (docs/decisions/013), so the
+tuned encoder's steps are timed in several turns of all sets. Their speed is the median, beside the least and the most.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +22,7 @@ import numpy as np
 import rows
 import sets
 from rows import Bench, Failed
-from whole_study import RUNGS, TEACHER, whole_study
+from whole_study import RUNGS, TEACHER, is_made, whole_study
 
 if TYPE_CHECKING:
     from bigenough.rungs.candidate import Candidate
@@ -44,6 +48,41 @@ def run(bench: Bench, names: tuple[str, ...], done: Mapping[str, Any]) -> Iterat
             yield {f"{name} | study": {"set": name, "kind": "study", "failed": str(error)}}
             continue
         yield {f"{name} | study": {"set": name, "kind": "study", "sentence": study.verdict.sentence}}
+    for turn in range(1, bench.turns):
+        for name in names:
+            yield from _timed_again(bench, name, turn, done)
+
+
+def _timed_again(bench: Bench, name: str, turn: int, done: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The set's steps of the tuned encoder that were timed in no more turns than this, timed once more."""
+    due = {
+        key: each
+        for key, each in done.items()
+        if (each["set"], each.get("start")) == (name, TEACHER) and len(each["timings"]) <= turn
+    }
+    if not due:
+        return
+    split = bench.load(name)
+    if not is_made(bench, split):
+        print(f"shrinking: {name}: timed no more, its study is not in {bench.cache}", file=sys.stderr)
+        return
+    candidates = whole_study(bench, split)[0].candidates
+    models = {TEACHER: candidates[TEACHER], **{each["model"]: candidates[each["model"]] for each in due.values()}}
+    timed = _timed(bench, split, models)
+    for key, each in due.items():
+        print(f"shrinking: {key}, turn {turn + 1} of {bench.turns}", file=sys.stderr)
+        timings = [*each["timings"], [timed[TEACHER]["ms"], timed[each["model"]]["ms"]]]
+        yield {key: {**each, **speed(timings)}}
+
+
+def speed(timings: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """What turns say together; each is the milliseconds of a row of the model before and of the one made of it."""
+    ratios = [before / after for before, after in timings]
+    start_ms, ms = (statistics.median(each) for each in zip(*timings, strict=True))
+    return {
+        "timings": [list(each) for each in timings], "start_ms": start_ms, "ms": ms,
+        "speed": statistics.median(ratios), "speed_low": min(ratios), "speed_high": max(ratios),
+    }  # fmt: skip
 
 
 def _rows(bench: Bench, split: sets.Split, study, done: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -57,8 +96,9 @@ def _rows(bench: Bench, split: sets.Split, study, done: Mapping[str, Any]) -> It
             yield key, student(name, candidates)
         else:
             timed = _timed(bench, split, {"start": start, "made": candidate})
-            speed = {"speed": timed["start"]["ms"] / timed["made"]["ms"], "start_ms": timed["start"]["ms"]}
-            yield key, {**step(candidate, start), **speed, **timed["made"]}
+            rows_per_s = timed["made"]["rows_per_s"]
+            ratio = speed([[timed["start"]["ms"], timed["made"]["ms"]]])
+            yield key, {**step(candidate, start), "rows_per_s": rows_per_s, **ratio}
     for name, reason in _left_out(study):
         kind = "not fitted" if name in (bench.rungs or RUNGS) else "refused"
         yield f"{split.name} | {name}", {"kind": kind, "model": name, "reason": reason}
@@ -157,7 +197,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     lines = [
         "Each row against the model that its chain of steps started from, on the official test rows. *Proved*: not",
         f"worse by {100 * MARGIN:g} points or more, at 5 %; *seen*: the observed change is within them. A refused step",
-        "gave no model.",
+        "gave no model. Speed with a range is the median of several turns of all sets, with the least and the most.",
         "",
         "| set | start | step | MB | bytes | flips | accuracy change [95 %] | within margin | single-row speed |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -189,8 +229,13 @@ def _step_line(each: dict[str, Any]) -> str:
     return (
         f"| {each['set']} | {each['start']} | {each['step']} | {rows.megabytes(each['size_bytes'])} "
         f"| {each['bytes_ratio']:.3f}x | {flips} | {rows.percent(each['change'], 2)} "
-        f"| {_within(each)} | {each['speed']:.2f}x |"
+        f"| {_within(each)} | {_speed(each)} |"
     )
+
+
+def _speed(each: dict[str, Any]) -> str:
+    spread = f" [{each['speed_low']:.2f}, {each['speed_high']:.2f}]" if len(each["timings"]) > 1 else ""
+    return f"{each['speed']:.2f}x{spread}"
 
 
 def _within(each: dict[str, Any]) -> str:

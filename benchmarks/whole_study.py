@@ -18,7 +18,7 @@ from rows import Bench, Failed
 if TYPE_CHECKING:
     from bigenough.study import Study
 
-__all__ = ["FOLDER", "MINUTES", "TEACHER", "whole_study"]
+__all__ = ["FOLDER", "MINUTES", "TEACHER", "is_made", "whole_study"]
 
 FOLDER = "whole"
 """In the cache, with a folder for each set."""
@@ -26,6 +26,11 @@ RUNGS = ("linear", "static", "tuned-static", "tuned")
 TEACHER = "tuned"
 MINUTES = 40.0
 """For each rung: three trainings of the encoder on ten thousand rows, twice, on two cores."""
+
+
+def is_made(bench: Bench, split: sets.Split) -> bool:
+    """Whether the set's study is there, finished."""
+    return (bench.cache / FOLDER / split.name / "made.json").exists()
 
 
 def whole_study(

@@ -114,8 +114,8 @@ def test_samples_have_each_class_alike_and_differ_by_seed(bench_module) -> None:
 def test_shrinking_counts_the_sets_that_keep_an_aim_and_says_what_others_missed(bench_module) -> None:
     step = {
         "kind": "step", "set": "sst2", "model": "tuned-vocabulary", "start": "tuned", "step": "vocabulary",
-        "size_bytes": 5e7, "bytes_ratio": 0.55, "flips": 0.002, "n": 1000, "proved": True, "speed": 1.0,
-        "change": {"value": 0.0, "low": -0.01, "high": 0.01},
+        "size_bytes": 5e7, "bytes_ratio": 0.55, "flips": 0.002, "n": 1000, "proved": True,
+        **bench_module("shrinking").speed([[2.0, 2.0]]), "change": {"value": 0.0, "low": -0.01, "high": 0.01},
     }  # fmt: skip
     small = {**step, "step": "vocabulary-int8", "bytes_ratio": 0.19, "speed": 2.5, "proved": False}
     student = {
@@ -146,6 +146,25 @@ def test_shrinking_counts_the_sets_that_keep_an_aim_and_says_what_others_missed(
     assert closed in page
     assert "at least half of its gap in 1 of the 2 sets in which a gap is shown, of 4." in page
     assert page.endswith("spam: tuned: no memory")
+
+
+def test_the_speed_of_a_step_is_the_median_of_its_turns(bench_module, data: Path, tmp_path: Path, capsys) -> None:
+    shrinking = bench_module("shrinking")
+    turns = shrinking.speed([[4.0, 2.0], [9.0, 3.0], [5.0, 5.0]])
+    assert [turns[part] for part in ("speed", "speed_low", "speed_high", "start_ms", "ms")] == [2.0, 1.0, 3.0, 5.0, 3.0]
+    step = {
+        "kind": "step", "set": "sst2", "model": "tuned-int8", "start": "tuned", "step": "int8", "size_bytes": 5e7,
+        "bytes_ratio": 0.3, "flips": 0.0, "n": 10, "proved": False, "change": {"value": 0.0, "low": 0.0, "high": 0.0},
+        **turns,
+    }  # fmt: skip
+    done = {"sst2 | tuned-int8": step, "sst2 | study": {"set": "sst2", "kind": "study", "sentence": ""}}
+    assert "| seen | 2.00x [1.00, 3.00] |" in shrinking.table(done)
+    # Two turns are due, and no study is there to take them.
+    bench = bench_module("rows").Bench(data, tmp_path / "cache", turns=5)
+    assert list(shrinking.run(bench, ("sst2",), done)) == []
+    assert "its study is not in" in capsys.readouterr().err
+    assert list(shrinking.run(bench_module("rows").Bench(data, tmp_path, turns=3), ("sst2",), done)) == []
+    assert "its study" not in capsys.readouterr().err
 
 
 def test_the_page_is_built_from_stored_figures_alone(bench_module, tmp_path: Path) -> None:
