@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from bigenough.cli.demo import diagnosis_terms
+from bigenough.progress import Silence
 from bigenough.study import Study
 
 settings.register_profile("no clock", deadline=None)
@@ -22,6 +23,22 @@ settings.load_profile("no clock")
 
 CHAPTERS = ("02", "07", "10", "14")
 ROWS_A_CHAPTER = 200
+
+
+class Told(Silence):
+    """Keeps what a user would be told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
+@pytest.fixture
+def told() -> Told:
+    """A progress that remembers its notes."""
+    return Told()
 
 
 @pytest.fixture(scope="session")

@@ -10,21 +10,10 @@ import pytest
 
 import bigenough
 from bigenough.errors import BadOption, InputError
-from bigenough.progress import Silence
 from bigenough.storage import read_json
 from bigenough.verification import verify
 
 FAST = {"label": "chapter", "text": "term", "trials": 1, "rungs": ("majority", "linear")}
-
-
-class Told(Silence):
-    """Keeps what a user would be told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, sentence: str) -> None:
-        self.notes.append(sentence)
 
 
 def test_the_smaller_model_is_judged_from_its_own_files(diagnoses: pl.DataFrame, tmp_path: Path):
@@ -74,10 +63,9 @@ def test_a_teacher_that_was_named_is_made_smaller_whoever_is_best(diagnoses: pl.
         bigenough.fit(diagnoses, out=tmp_path / "other", teacher="linear", **options)
 
 
-def test_a_teacher_without_a_model_costs_nothing_but_its_lessons(diagnoses: pl.DataFrame, tmp_path: Path):
+def test_a_teacher_without_a_model_costs_nothing_but_its_lessons(diagnoses: pl.DataFrame, tmp_path: Path, told):
     """Its folder lacks all files: the other rungs are raced, and who teaches instead is said."""
     (tmp_path / "no-model").mkdir()
-    told = Told()
     study = bigenough.fit(
         diagnoses, out=tmp_path / "study", shrink="taught", teacher="static", encoder=str(tmp_path / "no-model"),
         progress=told, **{**FAST, "rungs": ("majority", "linear", "static")},
@@ -90,9 +78,8 @@ def test_a_teacher_without_a_model_costs_nothing_but_its_lessons(diagnoses: pl.D
 
 @pytest.mark.parametrize(("shrink", "hinted"), [("fast", True), ("taught", False)])
 def test_texts_that_no_student_learns_from_are_told_of(
-    diagnoses: pl.DataFrame, tmp_path: Path, shrink: str, hinted: bool
+    diagnoses: pl.DataFrame, tmp_path: Path, shrink: str, hinted: bool, told
 ):
-    told = Told()
     some, pool = diagnoses.head(900), diagnoses.tail(300).select("term")
     bigenough.fit(some, out=tmp_path / "study", unlabelled=pool, shrink=shrink, progress=told, **FAST)
     hints = [note for note in told.notes if note.startswith("No student learns from the ")]

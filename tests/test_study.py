@@ -30,7 +30,11 @@ FAST = {"label": "chapter", "text": "term", "trials": 1}
 CORE = ("majority", "linear", "static", "frozen")
 
 
-def fit_small(data, out: Path, **options) -> Study:
+def killed(*arguments, **named):
+    raise KeyboardInterrupt
+
+
+def fit_small(data, out: Path | None, **options) -> Study:
     return bigenough.fit(data, out=out, **{**FAST, "rungs": ("majority", "linear"), "shrink": "none", **options})
 
 
@@ -249,6 +253,49 @@ def test_unlabelled_rows_are_ranked_when_the_data_cannot_tell(diagnoses: pl.Data
     advice = pl.read_csv(study.path / "label-next.csv")
     assert set(advice["purpose"]) == {"proof", "learning"}
     assert set(advice["text"]) <= set(rest["term"])
+
+
+def test_texts_that_come_after_the_verdict_change_no_model_and_it_is_said(diagnoses, tmp_path: Path, told):
+    some = diagnoses.sample(160, seed=3, shuffle=True)
+    rest = diagnoses.select("term").tail(300)
+    before = fit_small(some, tmp_path / "study", bar=0.72)
+    assert not (before.path / "label-next.csv").exists()
+    after = fit_small(some, tmp_path / "study", bar=0.72, unlabelled=rest, progress=told)
+    assert after.verdict == before.verdict
+    assert [note for note in told.notes if "made without unlabelled texts" in note and "--out" in note]
+    assert set(pl.read_csv(after.path / "label-next.csv")["text"]) <= set(rest["term"])
+
+
+def test_until_the_plan_stands_other_unlabelled_texts_are_the_studys_own(
+    diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told
+):
+    from bigenough.rungs.linear import LinearRung
+
+    some, rest = diagnoses.head(600), diagnoses.select("term").tail(300)
+    with monkeypatch.context() as patch:
+        patch.setattr(LinearRung, "fit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit_small(some, tmp_path / "study", unlabelled=rest.head(100))
+    first = read_json(tmp_path / "study" / "study.json")["identity"]["unlabelled"]
+    with monkeypatch.context() as patch:
+        patch.setattr(LinearRung, "fit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit_small(some, tmp_path / "study", unlabelled=rest)
+    assert read_json(tmp_path / "study" / "study.json")["identity"]["unlabelled"] != first
+    fit_small(some, tmp_path / "study", unlabelled=rest, progress=told)
+    assert not [note for note in told.notes if "This study is finished" in note]
+
+
+def test_what_classes_mean_makes_it_another_study(diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    some = diagnoses.head(600)
+    label = some["chapter"][0]
+    plain = fit_small(some, tmp_path / "study")
+    with pytest.raises(StudyMismatch, match="descriptions"):
+        fit_small(some, tmp_path / "study", descriptions={label: "of the first kind"})
+    named = [fit_small(some, None, descriptions={label: text}, name="it") for text in ("one", "another", "one")]
+    assert named[0].path == named[2].path != named[1].path
+    assert read_json(plain.path / "study.json")["identity"].get("descriptions") is None
 
 
 @pytest.mark.parametrize(

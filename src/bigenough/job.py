@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -30,7 +30,7 @@ __all__ = ["Job", "read_job"]
 
 @dataclass(frozen=True)
 class Job:
-    """A task, its examples and its splits."""
+    """A task, its examples and its splits; ``further`` hashes what else models are told of, by its name."""
 
     task: Task
     read: Labelled
@@ -39,6 +39,7 @@ class Job:
     content: str
     data: str
     test: str | None
+    further: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def examples(self) -> Examples:
@@ -69,7 +70,18 @@ class Job:
 
     def identity(self, options: Options) -> dict[str, Any]:
         """What makes a study this one and no other."""
-        return {"data": self.data, "test": self.test, "rows and splits": self.content, **options.identity()}
+        read = {"data": self.data, "test": self.test, "rows and splits": self.content}
+        return {**read, **self.further, **options.identity()}
+
+    def told(self, options: Options, unlabelled: Table | None, descriptions: Mapping[str, str]) -> Job:
+        """The same with texts without labels, and with what classes mean; the latter makes it another job."""
+        further, key = {}, self.key
+        if unlabelled is not None:
+            further["unlabelled"] = unlabelled.sha256
+        if descriptions:
+            further["descriptions"] = content_hash(dict(descriptions))
+            key = content_hash(self.content, options.identity(), further["descriptions"], length=8)
+        return replace(self, further=further, key=key)
 
     def facts(self, options: Options) -> Mapping[str, Any]:
         """What study.json says once, when the study begins."""

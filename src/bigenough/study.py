@@ -99,6 +99,7 @@ def fit(
     job = read_job(data, test, choices, name)
     pool = None if unlabelled is None else read_table(unlabelled)
     meanings = read_descriptions(descriptions, job.task.classes)
+    job = job.told(choices, pool, meanings)
     folder = StudyFolder(Path(out) if out is not None else Path("studies") / f"{job.task.name}-{job.key}")
     with folder.opened(job.identity(choices), job.facts(choices)):
         job = replace(job, key=folder.read("study.json")["key"])
@@ -161,7 +162,7 @@ class _Run:
 
     def tell(self) -> None:
         """Do whatever is not done yet."""
-        if self.folder.has("verdict.json") and not self._may_go_on():
+        if self.folder.has("verdict.json") and (self._other_pool() or not self._may_go_on()):
             self._finish()
             return
         for sentence in self.job.decisions:
@@ -172,6 +173,23 @@ class _Run:
         verdict = race.climb(self.rungs) if self.options.search == "up" else race.race(self.rungs)
         self.folder.write("verdict.json", verdict.to_json())
         self._finish()
+
+    def _other_pool(self) -> bool:
+        """Whether the finished study's models were made with other unlabelled texts than those given now, or none."""
+        learned, given = (each.get("unlabelled") for each in (self._made_as, self.job.further))
+        if given is None or given == learned:
+            return False
+        kind = "without" if learned is None else "with other"
+        self.progress.note(
+            f"This study is finished and was made {kind} unlabelled texts, so its models know nothing of these, which "
+            "say at most what to label next. For models that learn from them name another folder (--out DIR)."
+        )
+        return True
+
+    @property
+    def _made_as(self) -> Mapping[str, Any]:
+        identity: Mapping[str, Any] = self.folder.read("study.json")["identity"]
+        return identity
 
     def _may_go_on(self) -> bool:
         """Whether a budget ended the asking: with more of it the same test goes on, as valid as before."""

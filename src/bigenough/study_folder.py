@@ -26,8 +26,10 @@ FORMAT = 1
 
 _HALF_WRITTEN = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<kind>tmp|old)")
 """The names that ``storage`` gives to what is not in place yet, or no longer."""
-_UNTIL_PLANNED = ("against",)
+_UNTIL_PLANNED = ("against", "unlabelled")
 """What may still be chosen otherwise as long as plan.json is not written, since certify is closed until then."""
+_ONCE_FINISHED = ("unlabelled",)
+"""What may be other than it was once the verdict is there, since it changes no model any more."""
 _OURS = re.compile(r"\.lock|\.study\.json\.[0-9a-f]{8}\.tmp")
 """What a kill before the first finished file may leave in a study's folder."""
 
@@ -67,8 +69,8 @@ class StudyFolder:
     def opened(self, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[None]:
         """Create the study or resume it, and keep every other process out of it while the block runs.
 
-        ``identity`` is what makes it this study and no other: data, splits, options; whom the others are held against
-        may change until plan.json is written. ``facts`` are written beside it once.
+        ``identity`` is what makes it this study and no other: data, splits, options. Whom the others are held against
+        and the unlabelled texts may change until plan.json is written. ``facts`` are written beside it once.
 
         Raises:
             StudyMismatch: the folder holds anything else, or another process works in it; nothing was touched.
@@ -80,17 +82,18 @@ class StudyFolder:
             if not self.has("study.json"):
                 write_json(self.path / "study.json", {"format": FORMAT, **facts, "identity": dict(identity)})
             else:
-                self._hold_against(identity, facts)
+                self._change(identity, facts)
             yield
 
-    def _hold_against(self, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Write down whom the others are held against now, and whom they were before."""
+    def _change(self, identity: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Write down what is chosen otherwise now, and whom the others were held against before."""
         held = self.read("study.json")
-        before = held["identity"].get("against")
-        if self.has("plan.json") or before == identity.get("against"):
+        if self.has("plan.json") or held["identity"] == identity:
             return
-        earlier = [*held.get("against_before", ()), before]
-        now = {"options": facts["options"], "identity": dict(identity), "against_before": earlier}
+        now = {"options": facts["options"], "identity": dict(identity)}
+        before = held["identity"].get("against")
+        if before != identity.get("against"):
+            now["against_before"] = [*held.get("against_before", ()), before]
         self.write("study.json", {**held, **now})
 
     def _check_same(self, identity: Mapping[str, Any]) -> None:
@@ -101,7 +104,7 @@ class StudyFolder:
                 "Name another folder (--out DIR)."
             )
         there = held["identity"]
-        free = () if self.has("plan.json") else _UNTIL_PLANNED
+        free = _ONCE_FINISHED if self.has("verdict.json") else () if self.has("plan.json") else _UNTIL_PLANNED
         differing = sorted(
             key for key in {*identity, *there} if there.get(key) != identity.get(key) and key not in free
         )
