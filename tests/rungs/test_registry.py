@@ -178,3 +178,13 @@ def test_nobody_takes_the_name_of_ours(site: Path):
     install(site, "plugin_thief", "[bigenough.rungs]\nlinear = plugin_thief:Impostor\n")
     linear = find_rungs(["linear"])[0]
     assert type(linear).__module__ == "bigenough.rungs.linear"
+
+
+def test_a_rung_that_may_search_with_a_library_asks_for_it_first(monkeypatch: pytest.MonkeyPatch):
+    """One trial that draws LoRA would else end the rung, whatever the trials before gave."""
+    from bigenough.rungs import registry
+
+    real = registry.find_spec
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "peft" else real(name))
+    with pytest.raises(MissingExtra, match=r"peft|torch|transformers"):
+        find_rungs(("tuned",))

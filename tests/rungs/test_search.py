@@ -345,3 +345,20 @@ def test_a_plain_predictor_of_shares(bench):
     found = search(MajorityRung(), coloured(60), coloured(30), 3, "macro_f1", trials=3, minutes=1, bench=bench)
     np.testing.assert_allclose(found.select_probability, 1 / 3)
     assert isinstance(MajorityRung().fit(coloured(60), 3, {}, bench), ConstantPredictor)
+
+
+def test_a_model_that_a_kill_left_behind_gives_way_to_the_one_whose_probabilities_are_kept(tmp_path):
+    memory = FitMemory(tmp_path)
+    for content in ("before the kill", "after it"):
+        path = memory.keep_model("a-key", Written(content))
+    assert [each.read_text() for each in path.iterdir()] == ["after it"]
+
+
+class Written:
+    """Saves a line."""
+
+    def __init__(self, content: str) -> None:
+        self.content = content
+
+    def save(self, folder) -> None:
+        (folder / "model.txt").write_text(self.content)

@@ -88,9 +88,12 @@ class FitMemory:
             write_bytes(path, buffer.getvalue())
 
     def keep_model(self, key: str, predictor: Predictor) -> Path | None:
-        """Keep the fitted model itself; where. None without a folder. Raises ``OutOfDisk``."""
+        """Keep the fitted model itself; where. None without a folder. Raises ``OutOfDisk``.
+
+        One that is there was left by a kill before ``put``: it is another fit's, whose probabilities nobody kept.
+        """
         path = self.model(key)
-        if path is not None and not path.is_dir():
+        if path is not None:
             with atomic_folder(path) as made:
                 predictor.save(made)
         return path

@@ -51,7 +51,7 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
     version = 3
     summary = "sentence encoder, tuned on the task, with a linear head"
     place = 40
-    requires = ("torch", "transformers")
+    requires = ("torch", "transformers", "peft")
     extra = "tune"
     costly = True
 
@@ -103,7 +103,7 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
             watched, labels = ([], []) if seen is None else (seen.texts, [seen.labels])
             key = training_key(
                 body, [*texts, *watched], [single, *labels], tokenizer.to_str(), len(texts), wanted.as_json(),
-                bench.seed, bench.fit_minutes, bench.metric, this_machine().precision, command,
+                bench.seed, bench.metric, this_machine().precision, command,
             )  # fmt: skip
             kept = Kept.of(bench.scratch, key)
         found = mean_of_trainings(one, wanted, bench.fit_minutes, 1.0 if watch is None else RESERVE, kept)

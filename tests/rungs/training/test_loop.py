@@ -308,7 +308,8 @@ def test_a_killed_training_goes_on_to_the_same_result(body, bench, tmp_path):
     assert run.returncode == -signal.SIGKILL
     scratch = tmp_path / "scratch"
     assert len(list(scratch.iterdir())) == 1
-    bench.scratch, bench.fit_minutes = scratch, 5.0
+    # What other work has left of a budget differs a little from run to run.
+    bench.scratch, bench.fit_minutes = scratch, 4.99
     other = trained(body, bench, replace(RECIPE, seed_offset=4))
     assert other.record["resumed_at"] is None, "another training's checkpoint is not taken"
     resumed = trained(body, bench, watch=Watch(texts, labels))

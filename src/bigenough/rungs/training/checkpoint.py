@@ -96,7 +96,11 @@ class Checkpoint:
 
 
 def training_key(body: BertModel, texts: Sequence[str], arrays: Sequence[NDArray[Any]], *facts: Any) -> str:
-    """A hash of all that decides what a training gives: encoder, texts, targets, and JSON values."""
+    """A hash of all that decides what a training gives: encoder, texts, targets, and JSON values.
+
+    How many minutes there are is not among them: what they leave of the recipe is settled once and in the checkpoint,
+    and minutes that are left over from other work differ by some milliseconds from run to run.
+    """
     digest = hashlib.sha256()
     for array in (*encoder_arrays(body).values(), *arrays):
         digest.update(np.ascontiguousarray(array).data)

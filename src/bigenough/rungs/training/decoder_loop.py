@@ -118,7 +118,7 @@ class _Job(Job[DecoderRecipe, Made]):
             told = [[row.tolist() for row in (some.prefix, *some.rows)] for some in (prompts, seen)]
             return content_hash(
                 sha256, told, targets.tolist(), list(map(int, answers)), codes.tolist(), recipe.as_json(), bench.seed,
-                bench.fit_minutes, bench.metric, machine.precision, length=20,
+                bench.metric, machine.precision, length=20,
             )  # fmt: skip
 
         return cls(

@@ -129,7 +129,7 @@ class _Job(Job[Recipe, Made]):
             heads, temperature = ([], None) if head is None else ([head.weight, head.bias], head.temperature)
             return training_key(
                 body, [*texts, *watch.texts], [targets, watch.labels, *heads], tokenizer.to_str(), len(texts),
-                recipe.as_json(), bench.seed, bench.fit_minutes, bench.metric, machine.precision, team.size,
+                recipe.as_json(), bench.seed, bench.metric, machine.precision, team.size,
                 temperature,
             )  # fmt: skip
 
