@@ -11,8 +11,9 @@ from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import read_graph
 from bigenough.shrink import layers
 from bigenough.shrink.encoders import arrays_of
+from bigenough.shrink.flips import NOT_FINITE, Comparison
 from bigenough.shrink.healing import best_healing, healed
-from bigenough.shrink.layers import LayersRung, kept_layers
+from bigenough.shrink.layers import LayersRung, kept_layers, loss_refusal
 from bigenough.shrink.structure import StructureRung, narrowed, refitted
 from bigenough.task.metrics import score
 
@@ -85,6 +86,10 @@ def fails_when(monkeypatch, failing):
         return made._replace(notes=["1 epoch instead of 3"]) if healing == "train" else made
 
     monkeypatch.setattr(layers, "healed", healed_or_not)
+
+
+def test_what_gives_no_numbers_is_refused_however_it_scores():
+    assert loss_refusal(Comparison(0.0, float("nan"), 0.9, 0.9), 0.015) == NOT_FINITE
 
 
 def test_what_healing_gave_up_is_in_the_record(parent, monkeypatch):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """8 bits: near the parent, never dependent on neighbours, refused with reasons when bad."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,9 +14,12 @@ from shrink.tiny_parent import tiny_parent, topic_examples
 from bigenough.errors import RungFailed
 from bigenough.models.encoder import Encoder
 from bigenough.models.graph import encoder_graph
+from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.predictors import load_predictor
+from bigenough.rungs.trials import Trials
+from bigenough.shrink import int8
 from bigenough.shrink.encoders import arrays_of, processor_features
-from bigenough.shrink.flips import Variant
+from bigenough.shrink.flips import NOT_FINITE, Variant
 from bigenough.shrink.int8 import Int8Rung, fastest
 from bigenough.shrink.int8_graph import Way, int8_graph, whole_numbers
 from bigenough.shrink.ranges import RANGES, evening, inner_values, product_inputs, product_weights, ranges_of
@@ -147,6 +151,25 @@ def test_the_best_variant_is_kept_and_the_others_are_told_of(parent, tmp_path):
     watched.predictor.save(tmp_path)
     loaded = load_predictor(tmp_path, threads=1)
     assert loaded.encoder.alone == watched.record["rows_alone"] == (watched.settings["kind"] == "dynamic")
+
+
+def test_a_variant_without_numbers_costs_itself_only(parent, tmp_path, monkeypatch):
+    def broken(model, table, way):
+        if way.kind == "blocks":
+            scale, shift = model.norm
+            model = replace(model, norm=(np.full_like(scale, np.nan), shift))
+        return int8_graph(model, table, way)
+
+    monkeypatch.setattr(int8, "int8_graph", broken)
+    rung, memory = Int8Rung(parent, allowed_flips=0.2), FitMemory(tmp_path)
+    work = Trials(rung, WATCH, 4, "accuracy", parent.bench, memory, time.monotonic)
+    made = work.fitted(FIT, rung.first_settings(FIT, 4), watched=True)
+    bad = [one for one in made.record["variants"] if one["settings"]["kind"] == "blocks"]
+    assert [(one["refused"], one["max_probability_difference"]) for one in bad] == [(NOT_FINITE, None)] * 2
+    assert made.settings["kind"] != "blocks"
+    again = work.fitted(FIT, rung.first_settings(FIT, 4), watched=True)
+    assert memory.reused == 1
+    assert again.record == made.record
 
 
 def test_when_all_go_bad_it_says_why(parent):

@@ -21,7 +21,18 @@ from bigenough.rungs.protocol import Predictor, Settings
 from bigenough.task.metrics import score
 from bigenough.task.task import MetricName
 
-__all__ = ["Comparison", "Variant", "compare", "kept_variant", "refusal", "saved_bytes", "variants_record"]
+__all__ = [
+    "NOT_FINITE",
+    "Comparison",
+    "Variant",
+    "compare",
+    "kept_variant",
+    "refusal",
+    "saved_bytes",
+    "variants_record",
+]
+
+NOT_FINITE = "its probabilities are not finite"
 
 
 class Comparison(NamedTuple):
@@ -29,7 +40,7 @@ class Comparison(NamedTuple):
 
     Attributes:
         flips: the share of rows whose label is another.
-        max_probability_difference: the largest difference of any class' probability.
+        max_probability_difference: the largest difference of any class' probability; NaN when one is no number.
         score: the model's score, in the metric they were compared by.
         parent_score: the parent's.
     """
@@ -65,8 +76,9 @@ class Variant:
     refused: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON values."""
-        return {**vars(self), "settings": dict(self.settings)}
+        """All of it, as JSON values; a difference that is no number, as JSON has none, is None."""
+        difference = self.max_probability_difference if np.isfinite(self.max_probability_difference) else None
+        return {**vars(self), "settings": dict(self.settings), "max_probability_difference": difference}
 
 
 def compare(
@@ -98,7 +110,7 @@ def refusal(found: Comparison, allowed_flips: float) -> str | None:
     '2.0 % of the labels change, 1.5 % may'
     """
     if not np.isfinite(found.max_probability_difference):
-        return "its probabilities are not finite"
+        return NOT_FINITE
     if found.flips > allowed_flips:
         return f"{found.flips:.1%} of the labels change, {allowed_flips:.1%} may".replace("%", " %")
     return None

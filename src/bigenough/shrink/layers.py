@@ -16,13 +16,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import EncoderArrays
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.rungs.training.product import parity
 from bigenough.shrink.encoders import EncoderStep, arrays_of, row_seconds
-from bigenough.shrink.flips import Comparison, Variant, compare, kept_variant, saved_bytes, variants_record
+from bigenough.shrink.flips import (
+    NOT_FINITE,
+    Comparison,
+    Variant,
+    compare,
+    kept_variant,
+    saved_bytes,
+    variants_record,
+)
 from bigenough.shrink.healing import Healed, best_healing, healed
 from bigenough.task import Examples
 from bigenough.task.task import MetricName
@@ -183,6 +193,8 @@ def loss_refusal(found: Comparison, allowed: float, metric: MetricName = "accura
     >>> loss_refusal(Comparison(0.05, 0.9, 0.86, 0.9), 0.015)
     'accuracy on the watched rows falls by 4.0 points, 1.5 are allowed'
     """
+    if not np.isfinite(found.max_probability_difference):
+        return NOT_FINITE
     lost = found.parent_score - found.score
     if lost > allowed:
         name = _NAMES[metric]
