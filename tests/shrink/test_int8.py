@@ -2,9 +2,12 @@
 """8 bits: near the parent, never dependent on neighbours, refused with reasons when bad."""
 
 import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from shrink.tiny_parent import tiny_parent, topic_examples
 
 from bigenough.errors import RungFailed
-from bigenough.models.encoder import Encoder
+from bigenough.models.encoder import Encoder, tokenised
 from bigenough.models.graph import encoder_graph
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.predictors import load_predictor
@@ -22,7 +25,7 @@ from bigenough.shrink.encoders import arrays_of, processor_features
 from bigenough.shrink.flips import NOT_FINITE, Variant
 from bigenough.shrink.int8 import Int8Rung, fastest
 from bigenough.shrink.int8_graph import Way, int8_graph, whole_numbers
-from bigenough.shrink.ranges import RANGES, evening, inner_values, product_inputs, product_weights, ranges_of
+from bigenough.shrink.ranges import RANGES, inner_values, measured, product_inputs, ranges_of
 
 FIT, WATCH = topic_examples(120, 0), topic_examples(60, 1)
 
@@ -43,14 +46,13 @@ def encoder_of(graph, predictor, *, alone=False):
 
 
 def ways(arrays, predictor):
-    inputs = product_inputs(len(arrays.model.layers))
-    values = inner_values(arrays.model, predictor.encoder.tokenizer, FIT.texts, sorted(set(inputs.values())), threads=1)
+    wanted = [*((how, False) for how in RANGES), ("minmax", True)]
+    evened, ranges = measured(arrays.model, predictor.encoder.tokenizer, FIT.texts, wanted, threads=1)
     yield from (Way("dynamic", by_column=columns) for columns in (True, False))
     yield Way("dynamic", bits=7)
-    yield from (Way("static", ranges=ranges_of(values, inputs, how)) for how in RANGES)
-    evened = evening(values, inputs, product_weights(arrays.model))
+    yield from (Way("static", ranges=ranges[how, False]) for how in RANGES)
     yield Way("dynamic", evened=evened)
-    yield Way("static", ranges=ranges_of(values, inputs, "minmax", evened), evened=evened)
+    yield Way("static", ranges=ranges["minmax", True], evened=evened)
     yield from (Way("blocks", bits=bits) for bits in (8, 4))
 
 
@@ -125,15 +127,50 @@ def test_columns_made_alike_lose_less(arrays_and_predictor):
     config = replace(arrays.model.config, pooled=())
     wild = arrays._replace(model=replace(arrays.model, config=config, layers=tuple(layers)))
     expected = encoder_of(encoder_graph(*wild), predictor).embed(WATCH.texts)
-    inputs = product_inputs(len(layers))
-    names = sorted(set(inputs.values()))
-    values = inner_values(wild.model, predictor.encoder.tokenizer, FIT.texts, names, threads=1)
-    evened = evening(values, inputs, product_weights(wild.model))
+    evened = measured(wild.model, predictor.encoder.tokenizer, FIT.texts, [], threads=1).evened
     off = [
         np.abs(encoder_of(int8_graph(*wild, way), predictor, alone=True).embed(WATCH.texts) - expected).mean()
         for way in (Way("dynamic"), Way("dynamic", evened=evened))
     ]
     assert off[1] < 0.7 * off[0]
+
+
+def deep(arrays, layers):
+    """The tiny encoder with so many layers."""
+    model = arrays.model
+    config = replace(model.config, layers=layers)
+    return replace(model, config=config, layers=tuple(model.layers[i % 2] for i in range(layers)))
+
+
+def test_layer_by_layer_the_values_are_those_of_the_whole_encoder(arrays_and_predictor):
+    arrays, predictor = arrays_and_predictor
+    model, tokenizer = deep(arrays, 4), predictor.encoder.tokenizer
+    proto = onnx.load_from_string(encoder_graph(model))
+    names = [name for place in range(4) for name in product_inputs(place).values()]
+    proto.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
+    whole = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = []
+    for row in tokenised(tokenizer, FIT.texts, model.config.max_length):
+        ids = np.array([row], dtype=np.int32)
+        expected.append(whole.run(names, {"input_ids": ids, "attention_mask": np.ones_like(ids)}))
+    layers = inner_values(model, tokenizer, FIT.texts, lambda place, values: dict(values), threads=1)
+    assert [list(layer) for layer in layers] == [list(product_inputs(place).values()) for place in range(4)]
+    found = {name: values for layer in layers for name, values in layer.items()}
+    for place, name in enumerate(names):
+        np.testing.assert_array_equal(found[name], np.concatenate([text[place][0] for text in expected]))
+
+
+def test_the_values_of_one_layer_are_there_at_a_time(arrays_and_predictor):
+    """All values of BERT-base's layers are 1 GB; those of one, and what is made of them, a tenth of that."""
+    arrays, predictor = arrays_and_predictor
+    peaks = []
+    for layers in (2, 12):
+        model = deep(arrays, layers)
+        tracemalloc.start()
+        measured(model, predictor.encoder.tokenizer, FIT.texts * 4, [("minmax", True)], threads=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
 
 
 def test_the_best_variant_is_kept_and_the_others_are_told_of(parent, tmp_path):

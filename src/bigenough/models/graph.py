@@ -9,6 +9,8 @@ norms fused with additions are left out: on CPUs they take five times as long as
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +22,12 @@ from bigenough.models.word_table import BLOCK, WordTable
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["FUSED", "EncoderGraph", "encoder_graph"]
+__all__ = ["FUSED", "EncoderGraph", "encoder_graph", "layer_graph", "tokens_graph"]
 
 OPSET = 17
 IR_VERSION = 8
 FUSED = "com.microsoft"
+Shape = Sequence[str | int]
 
 
 def encoder_graph(model: BertModel, table: WordTable | None = None) -> bytes:
@@ -35,6 +38,32 @@ def encoder_graph(model: BertModel, table: WordTable | None = None) -> bytes:
     The same arrays give the same bytes. With a ``table`` the word vectors are its rows, and not ``model.words``.
     """
     return EncoderGraph(model, table).bytes()
+
+
+def tokens_graph(model: BertModel) -> bytes:
+    """What comes before the first layer, by itself: int32 ``input_ids``, (batch, length), to ``tokens``.
+
+    ``tokens`` are the (batch, length, width) values that the first layer reads.
+    """
+    graph = EncoderGraph(model)
+    return graph.serialised({"input_ids": ["batch", "length"]}, {graph.embed(): None})
+
+
+def layer_graph(model: BertModel, place: int, inner: Sequence[str]) -> bytes:
+    """One layer by itself: ``tokens`` and int32 ``attention_mask``, (batch, length), to the values inside it.
+
+    Args:
+        model: the encoder.
+        place: which layer.
+        inner: the nodes whose values are wanted, by the names that ``encoder_graph`` gives them.
+    """
+    graph = EncoderGraph(model)
+    graph.layer("tokens", model.layers[place], f"layer{place}")
+    inputs: dict[str, Shape] = {
+        "tokens": ["batch", "length", model.config.width],
+        "attention_mask": ["batch", "length"],
+    }
+    return graph.serialised(inputs, dict.fromkeys(inner))
 
 
 class EncoderGraph:
@@ -51,20 +80,28 @@ class EncoderGraph:
 
     def bytes(self) -> bytes:
         """The whole graph, serialised; once only."""
-        import onnx
-        from onnx import helper
-
         tokens = [self.embed() if self.table is None else self.look_up(self.table)]
         for i, layer in enumerate(self.model.layers):
             tokens.append(self.layer(tokens[-1], layer, f"layer{i}"))
         self.pool(tokens)
-        ids = [
-            helper.make_tensor_value_info(n, onnx.TensorProto.INT32, ["batch", "length"])
-            for n in ("input_ids", "attention_mask")
+        ids: dict[str, Shape] = {name: ["batch", "length"] for name in ("input_ids", "attention_mask")}
+        return self.serialised(ids, {"embedding": ["batch", self.model.config.vector_width]})
+
+    def serialised(self, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape | None]) -> builtins.bytes:
+        """The nodes so far from these inputs to these outputs, with their shapes where they are known; once only.
+
+        ``tokens`` and outputs are float32, other inputs int32.
+        """
+        import onnx
+        from onnx import helper
+
+        real, whole = onnx.TensorProto.FLOAT, onnx.TensorProto.INT32
+        given = [
+            helper.make_tensor_value_info(name, real if name == "tokens" else whole, shape)
+            for name, shape in inputs.items()
         ]
-        shape: list[str | int | None] = ["batch", self.model.config.vector_width]
-        out = helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, shape)
-        built = helper.make_graph(self.nodes, "encoder", ids, [out], self.arrays)
+        found = [helper.make_tensor_value_info(name, real, shape) for name, shape in outputs.items()]
+        built = helper.make_graph(self.nodes, "encoder", given, found, self.arrays)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(FUSED, 1)]
         proto = helper.make_model(built, opset_imports=opsets, ir_version=IR_VERSION, producer_name="bigenough")
         return bytes(proto.SerializeToString(deterministic=True))

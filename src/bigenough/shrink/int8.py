@@ -23,12 +23,11 @@ by itself, in service as here; static ranges and blocks need not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import EncoderArrays
@@ -38,13 +37,11 @@ from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.shrink.encoders import EncoderStep, arrays_of, made, processor_features, row_seconds
 from bigenough.shrink.flips import Variant, compare, refusal, saved_bytes, variants_record
 from bigenough.shrink.int8_graph import Way, int8_graph
-from bigenough.shrink.ranges import RANGES, evening, inner_values, product_inputs, product_weights, ranges_of
+from bigenough.shrink.ranges import RANGES, Measured, measured
 from bigenough.shrink.vocabulary import first_tokens, pruned
 from bigenough.task import Examples
 
 __all__ = ["Int8Rung", "fastest"]
-
-Values = Mapping[str, NDArray[np.float32]]
 
 WORDS = 0.127
 """Bytes of a pruned vocabulary's vectors beside those of the whole one in 32 bits."""
@@ -69,7 +66,7 @@ class Int8Rung(EncoderStep):
         """The parent that saw these rows, in 8 bits as the settings say; ranges are measured on the examples."""
         parent = self.model_of(examples)
         arrays = _with_few_bits(arrays_of(parent), parent, examples, settings["words"])
-        values = _values(arrays, parent, examples, bench)
+        values = _measured(arrays, parent, [settings], examples, bench)
         return _quantised(parent, arrays, settings, values, bench)
 
     def fit_watching(
@@ -119,7 +116,7 @@ class Int8Rung(EncoderStep):
     ) -> list[tuple[EncoderPredictor, Variant]]:
         """Each of the settings made, and what became of it on the watched rows."""
         expected = parent.predict_proba(watch.texts)
-        values = _values(arrays, parent, examples, bench)
+        values = _measured(arrays, parent, settings, examples, bench)
         made_of_it = []
         for place, one in enumerate(settings):
             bench.say(f"8 bits, {_words(one)}", place / len(settings))
@@ -164,12 +161,18 @@ def _words(settings: Settings) -> str:
     return f"{settings['kind']} {settings['bits']} bits{shape}{ranges}{evened}"
 
 
-def _values(arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, bench: Workbench) -> Values:
-    """What goes into the products on rows spread over the examples."""
+def _measured(
+    arrays: EncoderArrays,
+    parent: EncoderPredictor,
+    settings: Sequence[Settings],
+    examples: Examples,
+    bench: Workbench,
+) -> Measured:
+    """What these settings need of the values that go into the products, on rows spread over the examples."""
     every = np.linspace(0, len(examples) - 1, min(len(examples), 400)).astype(int)
     texts = [examples.texts[i] for i in np.random.default_rng(bench.seed).permutation(np.unique(every))]
-    names = sorted(set(product_inputs(len(arrays.model.layers)).values()))
-    return inner_values(arrays.model, parent.encoder.tokenizer, texts, names, threads=bench.threads)
+    wanted = dict.fromkeys((one["range"], bool(one["evened"])) for one in settings if one["kind"] == "static")
+    return measured(arrays.model, parent.encoder.tokenizer, texts, wanted, threads=bench.threads)
 
 
 def _with_few_bits(
@@ -190,12 +193,11 @@ def _with_few_bits(
 
 
 def _quantised(
-    parent: EncoderPredictor, arrays: EncoderArrays, settings: Settings, values: Values, bench: Workbench
+    parent: EncoderPredictor, arrays: EncoderArrays, settings: Settings, values: Measured, bench: Workbench
 ) -> EncoderPredictor:
-    model, table = arrays
-    inputs = product_inputs(len(model.layers))
-    evened = evening(values, inputs, product_weights(model)) if settings["evened"] else {}
-    ranges = ranges_of(values, inputs, settings["range"], evened) if settings["kind"] == "static" else {}
+    evens = bool(settings["evened"])
+    ranges = values.ranges[settings["range"], evens] if settings["kind"] == "static" else {}
+    evened = values.evened if evens else {}
     way = Way(settings["kind"], bool(settings["by_column"]), settings["bits"], ranges, evened)
-    graph = int8_graph(model, table, way)
+    graph = int8_graph(*arrays, way)
     return made(graph, parent, arrays.n_parameters, bench, alone=way.alone)

@@ -3,28 +3,35 @@
 
 It offers several answers to how much of the rare extremes to cut off, and to how to make columns of values alike; which
 one serves is decided by looking.
+
+The values of all layers would be several times as large as the encoder, so the layers run one by one, and of each
+only what was made of its values is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bigenough.models.bert import BertModel
-from bigenough.models.encoder import tokenised
-from bigenough.models.graph import EncoderGraph
+from bigenough.models.bert import BertModel, Layer
+from bigenough.models.encoder import SLOW_FUSIONS, tokenised
+from bigenough.models.graph import layer_graph, tokens_graph
 
 __all__ = [
     "RANGES",
+    "Measured",
     "RangeWay",
     "Values",
     "entropy_range",
     "evening",
     "inner_values",
+    "measured",
     "product_inputs",
     "product_weights",
     "ranges_of",
@@ -44,30 +51,62 @@ TOKENS = 4000
 
 Values = Mapping[str, NDArray[np.float32]]
 """(tokens, width) values by the name of what gave them."""
+Made = TypeVar("Made")
 
 
-def product_inputs(layers: int) -> dict[str, str]:
-    """What goes into each matrix product, by the product's name.
+class Measured(NamedTuple):
+    """What 8-bit products need to know of the values that go into them, by the product's name.
 
-    >>> product_inputs(1)["layer0.wide"]
+    Attributes:
+        evened: what the values are to be divided by, column by column.
+        ranges: the least and the largest value, for each way of cutting, and whether the values are evened first.
+    """
+
+    evened: Mapping[str, NDArray[np.float32]]
+    ranges: Mapping[tuple[RangeWay, bool], Mapping[str, tuple[float, float]]]
+
+
+def measured(
+    model: BertModel,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    wanted: Iterable[tuple[RangeWay, bool]],
+    *,
+    threads: int,
+) -> Measured:
+    """How to even the values of every product, and the wanted ranges, measured on the first texts."""
+    evened: dict[str, NDArray[np.float32]] = {}
+    ranges: dict[tuple[RangeWay, bool], dict[str, tuple[float, float]]] = {key: {} for key in wanted}
+
+    def look(place: int, values: Values) -> None:
+        inputs = product_inputs(place)
+        evened.update(evening(values, inputs, product_weights(model.layers[place], place)))
+        for (way, even), found in ranges.items():
+            found.update(ranges_of(values, inputs, way, evened if even else None))
+
+    inner_values(model, tokenizer, texts, look, threads=threads)
+    return Measured(evened, ranges)
+
+
+def product_inputs(place: int) -> dict[str, str]:
+    """What goes into each matrix product of a layer, by the product's name.
+
+    >>> product_inputs(0)["layer0.wide"]
     'layer0.middle'
     """
-    inputs = {}
-    for i in range(layers):
-        inputs[f"layer{i}.projected"] = f"layer{i - 1}.out" if i else "tokens"
-        inputs[f"layer{i}.attended"] = f"layer{i}.attention"
-        inputs[f"layer{i}.wide"] = f"layer{i}.middle"
-        inputs[f"layer{i}.narrow"] = f"layer{i}.active"
-    return inputs
+    at = f"layer{place}"
+    return {
+        f"{at}.projected": f"layer{place - 1}.out" if place else "tokens",
+        f"{at}.attended": f"{at}.attention",
+        f"{at}.wide": f"{at}.middle",
+        f"{at}.narrow": f"{at}.active",
+    }
 
 
-def product_weights(model: BertModel) -> dict[str, NDArray[np.float32]]:
-    """The weight matrix of each product, by the product's name."""
-    weights: dict[str, NDArray[np.float32]] = {}
-    for i, layer in enumerate(model.layers):
-        parts = {"projected": layer.qkv, "attended": layer.attended, "wide": layer.widen, "narrow": layer.narrow}
-        weights |= {f"layer{i}.{name}": weight for name, weight in parts.items()}
-    return weights
+def product_weights(layer: Layer, place: int) -> dict[str, NDArray[np.float32]]:
+    """The weight matrix of each product of a layer, by the product's name."""
+    parts = {"projected": layer.qkv, "attended": layer.attended, "wide": layer.widen, "narrow": layer.narrow}
+    return {f"layer{place}.{name}": weight for name, weight in parts.items()}
 
 
 def evening(
@@ -95,32 +134,73 @@ def evening(
 
 
 def inner_values(
-    model: BertModel, tokenizer: Tokenizer, texts: Sequence[str], names: Sequence[str], *, threads: int
-) -> dict[str, NDArray[np.float32]]:
-    """The (tokens, width) values that the named nodes give on the first texts, each text run by itself.
+    model: BertModel,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    look: Callable[[int, Values], Made],
+    *,
+    threads: int,
+) -> list[Made]:
+    """What ``look`` makes of each layer's place and the (tokens, width) values that go into its products.
 
-    Texts are taken in order until 4,000 tokens are seen. ``names`` are nodes of ``encoder_graph``.
+    Texts are taken in order until 4,000 tokens are seen, and each is run by itself. The values are there for ``look``
+    alone: whoever keeps those of all layers needs several times the encoder's memory.
     """
-    import onnx
-    import onnxruntime
-    from onnx import helper
+    rows: list[NDArray[np.int64]] = []
+    for row in tokenised(tokenizer, texts, model.config.max_length):
+        rows.append(np.array(row))
+        if sum(map(len, rows)) >= TOKENS:
+            break
+    used = np.unique(np.concatenate(rows))  # a graph of all words would be most of the memory
+    graph = tokens_graph(replace(model, words=model.words[used]))
+    ids = [{"input_ids": np.searchsorted(used, row)[None].astype(np.int32)} for row in rows]
+    tokens = _run(graph, ["tokens"], ids, threads)["tokens"]
+    parts = [slice(*ends) for ends in pairwise(np.cumsum([0, *map(len, rows)]))]
+    made = []
+    for place in range(len(model.layers)):
+        found, tokens = _layer_values(model, place, tokens, parts, threads)
+        made.append(look(place, found))
+        del found  # before the next layer's values are made
+    return made
 
-    proto = onnx.load_from_string(EncoderGraph(model).bytes())
-    proto.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
+
+def _layer_values(
+    model: BertModel, place: int, tokens: NDArray[np.float32], texts: Sequence[slice], threads: int
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
+    """What goes into a layer's products, and the tokens that it hands on; ``texts`` are the rows of each text."""
+    first, *inner = product_inputs(place).values()
+    out = f"layer{place}.out"
+    given = [
+        {"tokens": tokens[text][None], "attention_mask": np.ones_like(tokens[text, 0], np.int32)[None]}
+        for text in texts
+    ]
+    found = _run(layer_graph(model, place, [*inner, out]), [*inner, out], given, threads)
+    handed_on = found.pop(out)
+    return {first: tokens, **found}, handed_on
+
+
+def _run(
+    graph: bytes, names: Sequence[str], texts: Sequence[Mapping[str, NDArray[np.generic]]], threads: int
+) -> dict[str, NDArray[np.float32]]:
+    """The (tokens, width) values of these outputs, for all texts below one another."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-    seen = 0
-    for row in tokenised(tokenizer, texts, model.config.max_length):
-        ids = np.array([row], dtype=np.int32)
-        given = session.run(list(names), {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    session = onnxruntime.InferenceSession(
+        graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
+    )
+    count = sum(next(iter(text.values())).shape[1] for text in texts)
+    found: dict[str, NDArray[np.float32]] = {}
+    start = 0
+    for text in texts:
+        given = session.run(list(names), dict(text))
         for name, value in zip(names, given, strict=True):
-            found[name].append(value[0])
-        seen += len(row)
-        if seen >= TOKENS:
-            break
-    return {name: np.concatenate(values) for name, values in found.items()}
+            if name not in found:
+                found[name] = np.empty((count, value.shape[2]), dtype=np.float32)
+            found[name][start : start + value.shape[1]] = value[0]
+        start += given[0].shape[1]
+    return found
 
 
 def ranges_of(

@@ -29,7 +29,7 @@ from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Workbench
 from bigenough.shrink.healing import best_healing
 from bigenough.shrink.layers import HealedStep
-from bigenough.shrink.ranges import inner_values
+from bigenough.shrink.ranges import Values, inner_values
 from bigenough.task import Examples
 
 __all__ = ["StructureRung", "narrowed", "refitted"]
@@ -68,19 +68,18 @@ class StructureRung(HealedStep):
     ) -> EncoderArrays:
         """Each layer narrowed by what was measured in the whole encoder."""
         model = arrays.model
-        names = [f"layer{i}.{part}" for i in range(len(model.layers)) for part in ("attention", "active")]
         order = np.random.default_rng(bench.seed).permutation(len(examples))
         texts = [examples.texts[i] for i in order[:400]]
-        said = inner_values(model, parent.encoder.tokenizer, texts, names, threads=bench.threads)
-        size = model.config.width // model.config.heads
-        layers = tuple(
-            narrowed(
-                layer, said[f"layer{i}.attention"], said[f"layer{i}.active"], head_size=size,
+
+        def look(place: int, said: Values) -> Layer:
+            return narrowed(
+                model.layers[place], said[f"layer{place}.attention"], said[f"layer{place}.active"],
+                head_size=model.config.width // model.config.heads,
                 heads=float(settings["heads"]), neurons=float(settings["neurons"]),
-            )
-            for i, layer in enumerate(model.layers)
-        )  # fmt: skip
-        return arrays._replace(model=replace(model, layers=layers))
+            )  # fmt: skip
+
+        layers = inner_values(model, parent.encoder.tokenizer, texts, look, threads=bench.threads)
+        return arrays._replace(model=replace(model, layers=tuple(layers)))
 
 
 def narrowed(layer: Layer, attention: Array, active: Array, *, head_size: int, heads: float, neurons: float) -> Layer:
