@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigenough.duration import duration_seconds
+from bigenough.duration import duration_seconds, duration_text
 from bigenough.errors import BadOption
 
 
@@ -39,3 +39,17 @@ def test_a_bare_number_is_asked_back():
 def test_no_time_at_all_is_refused(text):
     with pytest.raises(BadOption, match="longer than no time"):
         duration_seconds(text, "budget")
+
+
+@given(st.integers(1, 10**6), st.integers(0, 4))
+def test_what_was_read_is_written_so_that_it_reads_the_same(number, digits):
+    for unit in ("s", "m", "h"):
+        minutes = duration_seconds(f"{number / 10**digits:.{digits}f}{unit}") / 60
+        assert duration_seconds(duration_text(minutes)) / 60 == minutes
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"), [(20, "20m"), (120, "2h"), (90, "1h30m"), (1.5, "1m30s"), (0.005, "0.3s")]
+)
+def test_a_budget_is_written_shortly(minutes, text):
+    assert duration_text(minutes) == text

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from bigenough.report.again import fit_command, key_told, unnamed_inputs
 from bigenough.report.markup import Html, element, facts, join, shorten, table
 from bigenough.report.numbers import count, size
 from bigenough.report.view import View
@@ -21,6 +22,7 @@ def reproduce(view: View) -> Html:
     return join(
         [
             element("pre", element("code", _commands(view))),
+            *(element("p", told) for told in (unnamed_inputs(study), key_told(study)) if told),
             facts(_facts(study)),
             _decisions(view),
             _listing("All options", study.get("options")),
@@ -29,13 +31,6 @@ def reproduce(view: View) -> Html:
             element("p", "As recorded in verdict.json: ", element("q", str(view.verdict["sentence"])), class_="note"),
         ]
     )
-
-
-_FLAGS = {
-    "group": "--group", "time": "--time", "metric": "--metric", "margin": "--margin", "against": "--against",
-    "bar": "--bar", "alpha": "--alpha", "search": "--search", "order_by": "--order-by", "rungs": "--rungs",
-    "trials": "--trials", "minutes": "--minutes", "seed": "--seed", "country": "--country",
-}  # fmt: skip
 
 
 def _commands(view: View) -> str:
@@ -47,23 +42,9 @@ def _commands(view: View) -> str:
             "# put the packed model to work",
             f"bigenough predict {folder}/specialist new.csv",
             "# make the study again",
-            _fit_command(view.files.study),
+            fit_command(view.files.study),
         ]
     )
-
-
-def _fit_command(study: Mapping[str, Any]) -> str:
-    source, options = study.get("source", {}), dict(study.get("options") or {})
-    if options.get("bar") is not None:
-        options["against"] = None
-    chosen = [("--text", source.get("text_column")), ("--label", source.get("label_column"))]
-    chosen += [(flag, options.get(option)) for option, flag in _FLAGS.items()]
-    chosen += [(f"--max-{name.replace('_', '-')}", limit) for name, limit in (options.get("limits") or {}).items()]
-    lines = [shlex.join(["bigenough", "fit", str(source.get("path", "TABLE"))])]
-    for flag, value in chosen:
-        if value is not None:
-            lines.append(shlex.join([flag, ",".join(value) if isinstance(value, list) else str(value)]))
-    return " \\\n    ".join(lines)
 
 
 def _facts(study: Mapping[str, Any]) -> list[tuple[str, Html | str]]:
@@ -85,11 +66,23 @@ def _facts(study: Mapping[str, Any]) -> list[tuple[str, Html | str]]:
     return [
         ("Data", f"{source.get('path', 'unknown')}{rows}"),
         ("SHA-256 of the data", element("code", str(source.get("sha256", "unknown")))),
+        *_other_hashes(study),
         ("Seed", str(options.get("seed", "unknown"))),
         ("Made", f"{study.get('created', 'unknown')} with bigenough {study.get('bigenough', 'unknown')}"),
         ("Machine", cpu),
         ("CPU features", shorten(flags, 400)),
     ]
+
+
+def _other_hashes(study: Mapping[str, Any]) -> list[tuple[str, Html]]:
+    """By what a reader knows the other inputs again."""
+    identity = study.get("identity") or {}
+    named = {
+        "test": "SHA-256 of the test set",
+        "unlabelled": "Hash of the unlabelled texts",
+        "descriptions": "Hash of the descriptions",
+    }
+    return [(told, element("code", str(identity[key]))) for key, told in named.items() if identity.get(key) is not None]
 
 
 def _decisions(view: View) -> Html | None:
