@@ -4,7 +4,9 @@
 import shlex
 import socket
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ from models.tiny_bert import tiny_tokenizer, write_model
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from bigenough.errors import RungFailed
+from bigenough.errors import OutOfDisk, RungFailed
 from bigenough.models.bert import read_bert
 from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.training import distributed
 from bigenough.rungs.training.distributed import trained_by
 from bigenough.rungs.training.loop import train
 from bigenough.rungs.training.recipe import Recipe, Watch, one_hot
@@ -58,6 +61,100 @@ def test_its_failure_is_told(body, bench):
 def test_a_command_that_fails_is_told(body, bench):
     with pytest.raises(RungFailed, match="ended with code 1 and no model"):
         trained_by(f"{sys.executable} -c 1/0", *arguments(body, bench))
+
+
+SECOND_FAILS = """
+import json, pathlib, sys, time
+made = pathlib.Path(sys.argv[-1])
+(made / "failed-1.json").write_text(json.dumps({{"kind": "{kind}", "message": "the second has no room"}}))
+time.sleep({seconds})
+(made / "failed-0.json").write_text(json.dumps({{"kind": "RuntimeError", "message": "Connection closed by peer"}}))
+"""
+"""A command of which one process fails, whose end breaks off the sum that another waits in."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised", "message"),
+    [
+        ("RungFailed", RungFailed, "^the second has no room$"),
+        ("OutOfDisk", OutOfDisk, "^the second has no room$"),
+        ("KeyError", RungFailed, r"A process of BIGENOUGH_LAUNCH failed \(KeyError: the second has no room\)"),
+    ],
+)
+def test_the_first_failure_of_any_process_is_raised_as_it_was(body, bench, tmp_path, kind, raised, message):
+    with pytest.raises(raised, match=message):
+        trained_by(script(tmp_path, SECOND_FAILS.format(kind=kind, seconds=0.05)), *arguments(body, bench))
+    assert list(bench.scratch.iterdir()) == []
+
+
+def test_a_command_that_goes_on_after_a_failure_is_ended(body, bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "ENDING_SECONDS", 0.5)
+    began = time.monotonic()
+    with pytest.raises(RungFailed, match=r"^the second has no room$"):
+        trained_by(script(tmp_path, SECOND_FAILS.format(kind="RungFailed", seconds=600)), *arguments(body, bench))
+    assert time.monotonic() - began < 60
+
+
+ENDLESS = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open({seen!r}, "w").write(str(child.pid))
+print("waiting for the others", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_command_that_does_not_end_is_stopped_with_all_it_started(body, bench, tmp_path):
+    seen = tmp_path / "child"
+    command, began = script(tmp_path, ENDLESS.format(seen=str(seen))), time.monotonic()
+    told = r"had not ended after 0\.12 minutes.* to take 0\.01 at most.*run without.*last: waiting for the others$"
+    with pytest.raises(RungFailed, match=told):
+        trained_by(command, *arguments(body, replace(bench, fit_minutes=0.01)), starting_minutes=0.1)
+    assert time.monotonic() - began < 60
+    while running(int(seen.read_text())):
+        assert time.monotonic() - began < 60
+        time.sleep(0.1)
+
+
+def script(folder, text):
+    (folder / "launcher.py").write_text(text)
+    return shlex.join([sys.executable, str(folder / "launcher.py")])
+
+
+def running(process):
+    try:
+        return "(zombie)" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+SECOND_HAS_NO_MEMORY = """
+import os, runpy, sys
+import torch
+from bigenough.rungs.training.network import Network
+real = Network.forward
+def forward(self, batch):
+    torch.empty(1 << 50)
+    return real(self, batch)
+if os.environ["RANK"] == "1":
+    Network.forward = forward
+sys.argv = sys.argv[2:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""A GPU smaller than the others': torch itself refuses what its process asks for."""
+
+
+@pytest.mark.slow
+def test_a_failure_of_the_second_process_alone_is_told_soon(body, bench, tmp_path):
+    pytest.importorskip("accelerate")
+    launcher = tmp_path / "second_has_no_memory.py"
+    launcher.write_text(SECOND_HAS_NO_MEMORY)
+    command = f"{sys.executable} -m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 "
+    began = time.monotonic()
+    with pytest.raises(RungFailed, match=r"^There is not enough memory to train this model on a single row"):
+        trained_by(command + str(launcher), *arguments(body, bench))
+    assert time.monotonic() - began < 240
+    assert list(bench.scratch.iterdir()) == []
 
 
 @pytest.mark.slow
