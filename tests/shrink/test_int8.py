@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """8 bits: near the parent, never dependent on neighbours, refused with reasons when bad."""
 
+import tempfile
 import time
 import tracemalloc
+import weakref
 from dataclasses import replace
+from itertools import groupby
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -20,8 +24,8 @@ from bigenough.models.graph import encoder_graph
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.trials import Trials
-from bigenough.shrink import int8
-from bigenough.shrink.encoders import arrays_of, processor_features
+from bigenough.shrink import encoders, int8
+from bigenough.shrink.encoders import arrays_of, processor_features, row_seconds
 from bigenough.shrink.flips import NOT_FINITE, Variant
 from bigenough.shrink.int8 import Int8Rung, fastest
 from bigenough.shrink.int8_graph import Way, int8_graph, whole_numbers
@@ -215,6 +219,55 @@ def test_when_all_go_bad_it_says_why(parent):
         RungFailed, match=r"dynamic 8 bits, evened: .* of the labels change.*static 8 bits, minmax ranges, "
     ):
         rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, WATCH)
+
+
+@pytest.fixture
+def running(parent, monkeypatch):
+    """The encoders that were started in this test and are not gone."""
+    parent.of(FIT)
+    alive, start = weakref.WeakSet(), Encoder.__init__
+
+    def counted(encoder, *arguments, **options):
+        start(encoder, *arguments, **options)
+        alive.add(encoder)
+
+    monkeypatch.setattr(Encoder, "__init__", counted)
+    return alive
+
+
+def test_a_refused_variant_is_gone_before_the_next_is_made(parent, running, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = []
+    bench = replace(parent.bench, say=lambda what, done: left.append((len(running), len(list(tmp_path.iterdir())))))
+    rung = Int8Rung(parent, allowed_flips=-1.0)
+    with pytest.raises(RungFailed):
+        rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), bench, WATCH)
+    assert len(left) >= 9
+    assert set(left) == {(0, 0)}
+
+
+def test_one_encoder_runs_at_a_time(parent, running, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    timed = []
+    monkeypatch.setattr(encoders, "perf_counter", lambda: timed.append(len(running)) or time.perf_counter())
+    rung = Int8Rung(parent, allowed_flips=0.2)
+    watched = rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, WATCH)
+    assert sum(one["refused"] is None for one in watched.record["variants"]) > 2
+    assert set(timed) == {1}
+    assert list(running) == [watched.predictor.encoder]
+    assert [path / "model.onnx" for path in tmp_path.iterdir()] == [watched.predictor.model]
+
+
+def test_timing_takes_turns():
+    """A slow spell of the machine meets all encoders."""
+    texts, seen = [f"text {i}" for i in range(50)], []
+
+    def opener(name):
+        return lambda: SimpleNamespace(embed=lambda given: seen.append((name, *given)))
+
+    assert len(row_seconds([opener("a"), opener("b")], texts)) == 2
+    assert [name for name, _ in groupby(seen, key=lambda call: call[0])] == ["a", "b"] * 3
+    assert {text for name, text in seen if name == "b"} == set(texts)
 
 
 def variant(flips, ratio, size=10, refused=None):

@@ -6,8 +6,9 @@ It neither chooses nor judges: the steps do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -16,21 +17,24 @@ import numpy as np
 from bigenough.errors import RungFailed
 from bigenough.models.encoder import Encoder
 from bigenough.models.graph_reading import EncoderArrays, read_graph
-from bigenough.models.own_encoder import OwnEncoder
+from bigenough.models.own_encoder import OwnEncoder, OwnGraph
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Workbench
 from bigenough.shrink.step import ShrinkStep
 from bigenough.task import Examples
 
-__all__ = ["EncoderStep", "arrays_of", "made", "processor_features", "row_seconds"]
+__all__ = ["EncoderStep", "Opener", "arrays_of", "made", "opener", "processor_features", "row_seconds"]
+
+Opener = Callable[[], Encoder]
+"""Starts an encoder from its file, without the memory of what it has seen."""
 
 TIMED = 60
 """Texts whose time is taken, one by one."""
 AT_A_TURN = 20
 """Texts that one encoder is timed on before it is the next one's turn."""
 WARM_UP = 3
-"""Texts before each turn whose time does not count."""
+"""Texts before each turn whose time does not count: its longest, so that all memory is there that it needs."""
 FEATURES = (
     *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8"),
     *("asimddp", "i8mm"),
@@ -60,7 +64,7 @@ def arrays_of(predictor: EncoderPredictor) -> EncoderArrays:
 
 
 def made(
-    graph: bytes,
+    graph: bytes | OwnGraph,
     parent: EncoderPredictor,
     n_parameters: int,
     bench: Workbench,
@@ -74,32 +78,38 @@ def made(
     return EncoderPredictor(encoder, parent.head if head is None else head, encoder.path, n_parameters)
 
 
-def row_seconds(predictors: Sequence[EncoderPredictor], texts: Sequence[str], threads: int) -> list[float]:
-    """The median seconds that each takes for one text, of the first 60 texts.
+def opener(predictor: EncoderPredictor, threads: int, *, graph: Path | None = None, alone: bool = False) -> Opener:
+    """What starts the predictor's encoder; or, with the same tokenizer, that of another graph."""
+    encoder = predictor.encoder
+    if graph is None:
+        graph, alone = predictor.model, getattr(encoder, "alone", False)
+    return partial(Encoder, graph, encoder.tokenizer, max_length=encoder.max_length, threads=threads, alone=alone)
 
-    All take turns, twenty texts at a time: onnxruntime's threads look for more work for a while after each call, and
-    would stand in the way of the next model's. Encoders that remember what they have seen are started afresh without
-    their memory.
+
+def row_seconds(openers: Sequence[Opener], texts: Sequence[str]) -> list[float]:
+    """The median seconds that each encoder takes for one text, of the first 60 texts.
+
+    All take turns, twenty texts at a time, so that a slow spell of the machine meets all of them. Each is started for
+    its turn and gone after it: there is memory for one, and onnxruntime's threads, which look for more work for a
+    while after each call, would stand in the way of the next one's.
     """
-    plain = [
-        Encoder(
-            one.model, one.encoder.tokenizer, max_length=one.encoder.max_length, threads=threads,
-            alone=getattr(one.encoder, "alone", False),
-        )
-        for one in predictors
-    ]  # fmt: skip
     timed = texts[:TIMED]
-    seconds: list[list[float]] = [[] for _ in plain]
+    seconds: list[list[float]] = [[] for _ in openers]
     for start in range(0, len(timed), AT_A_TURN):
-        turn = timed[start : start + AT_A_TURN]
-        for place, encoder in enumerate(plain):
-            for text in turn[:WARM_UP]:
-                encoder.embed([text])
-            for text in turn:
-                began = perf_counter()
-                encoder.embed([text])
-                seconds[place].append(perf_counter() - began)
+        for place, opened in enumerate(openers):
+            seconds[place] += _turn(opened(), timed[start : start + AT_A_TURN])
     return [float(np.median(each)) for each in seconds]
+
+
+def _turn(encoder: Encoder, texts: Sequence[str]) -> list[float]:
+    for text in sorted(texts, key=len)[-WARM_UP:]:
+        encoder.embed([text])
+    seconds = []
+    for text in texts:
+        began = perf_counter()
+        encoder.embed([text])
+        seconds.append(perf_counter() - began)
+    return seconds
 
 
 def processor_features(path: Path = Path("/proc/cpuinfo")) -> list[str]:

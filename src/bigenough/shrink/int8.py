@@ -19,22 +19,27 @@ quality beyond that, and raises ``RungFailed`` when each variant goes bad.
 **Rows alone.** A dynamic product takes one scale for all rows of a batch, so that a row's probabilities would depend on
 its neighbours (measured: sentence vectors move by up to 0.04, and one label in a hundred). Those models run each text
 by itself, in service as here; static ranges and blocks need not.
+
+**Memory.** One variant runs at a time. A refused one is gone before the next is made, and of the others only the files
+stay, in the folder for temporary files, until one is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import EncoderArrays
+from bigenough.models.own_encoder import OwnGraph
 from bigenough.models.word_table import WordTable
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Watched, Workbench
-from bigenough.shrink.encoders import EncoderStep, arrays_of, made, processor_features, row_seconds
+from bigenough.shrink.encoders import EncoderStep, arrays_of, made, opener, processor_features, row_seconds
 from bigenough.shrink.flips import Variant, compare, refusal, saved_bytes, variants_record
 from bigenough.shrink.int8_graph import Way, int8_graph
 from bigenough.shrink.ranges import RANGES, Measured, measured
@@ -48,6 +53,14 @@ WORDS = 0.127
 _DYNAMIC = {"kind": "dynamic", "by_column": True, "bits": 8, "range": None, "evened": True}
 AS_FAST = 1.1
 """Medians of some sixty rows differ by a tenth from one minute to the next."""
+
+
+class _Tried(NamedTuple):
+    """All variants; by their place the graphs of those that are not refused, and how many numbers each holds."""
+
+    variants: Sequence[Variant]
+    graphs: Mapping[int, OwnGraph]
+    n_parameters: int
 
 
 class Int8Rung(EncoderStep):
@@ -67,64 +80,74 @@ class Int8Rung(EncoderStep):
         parent = self.model_of(examples)
         arrays = _with_few_bits(arrays_of(parent), parent, examples, settings["words"])
         values = _measured(arrays, parent, [settings], examples, bench)
-        return _quantised(parent, arrays, settings, values, bench)
+        return _started(_graph(arrays, settings, values), arrays.n_parameters, settings, parent, bench)
 
     def fit_watching(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
         """Every variant, of which one is kept. Raises ``RungFailed`` with the reasons when all are refused."""
         parent = self.model_of(examples)
-        features = processor_features()
-        whole = arrays_of(parent)
-        predictors: list[EncoderPredictor] = []
-        variants: list[Variant] = []
-        for words in (WORDS,) if whole.table is None else (WORDS, None):
-            arrays = _with_few_bits(whole, parent, examples, words)
-            more = self._tried(parent, arrays, _variants(features, words), examples, bench, watch)
-            predictors += [predictor for predictor, _ in more]
-            variants += [variant for _, variant in more]
-            usable = [place for place, one in enumerate(variants) if one.refused is None]
-            if usable:
-                break
-        else:
-            reasons = "; ".join(f"{_words(one.settings)}: {one.refused}" for one in variants)
-            told = ", ".join(features) or "none of the known features"
-            raise RungFailed(
-                f"{self.name}: in 8 bits the model goes bad in every way that was tried on this processor ({told}). "
-                f"{reasons}."
-            )
-        own, *times = row_seconds([parent, *(predictors[place] for place in usable)], watch.texts, bench.threads)
-        for place, seconds in zip(usable, times, strict=True):
+        tried = self._tried(parent, examples, bench, watch)
+        openers = [
+            opener(parent, bench.threads, graph=graph.path, alone=_alone(tried.variants[place].settings))
+            for place, graph in tried.graphs.items()
+        ]
+        own, *times = row_seconds([opener(parent, bench.threads), *openers], watch.texts)
+        variants = list(tried.variants)
+        for place, seconds in zip(tried.graphs, times, strict=True):
             variants[place] = replace(variants[place], latency_ratio=round(seconds / own, 3))
         kept = fastest(variants)
+        settings = variants[kept].settings
         record = {
             **variants_record(variants, kept),
-            "processor_features": features,
-            "rows_alone": variants[kept].settings["kind"] == "dynamic",
+            "processor_features": processor_features(),
+            "rows_alone": _alone(settings),
             "parent_bytes": saved_bytes(parent),
         }
-        return Watched(predictors[kept], variants[kept].settings, record)
+        predictor = _started(tried.graphs[kept], tried.n_parameters, settings, parent, bench)
+        return Watched(predictor, settings, record)
 
-    def _tried(
+    def _tried(self, parent: EncoderPredictor, examples: Examples, bench: Workbench, watch: Examples) -> _Tried:
+        """All variants; with the words as they are too, where nothing is left to keep with them in few bits."""
+        features = processor_features()
+        whole = arrays_of(parent)
+        expected = parent.predict_proba(watch.texts)
+        variants: list[Variant] = []
+        graphs: dict[int, OwnGraph] = {}
+        for words in (WORDS,) if whole.table is None else (WORDS, None):
+            arrays = _with_few_bits(whole, parent, examples, words)
+            settings = _variants(features, words)
+            values = _measured(arrays, parent, settings, examples, bench)
+            for place, one in enumerate(settings):
+                bench.say(f"8 bits, {_words(one)}", place / len(settings))
+                graph = _graph(arrays, one, values)
+                variant = self._compared(
+                    _started(graph, arrays.n_parameters, one, parent, bench), one, expected, bench, watch
+                )
+                if variant.refused is None:
+                    graphs[len(variants)] = graph
+                del graph  # a refused one's file goes before the next one is made
+                variants.append(variant)
+            if graphs:
+                return _Tried(variants, graphs, arrays.n_parameters)
+        reasons = "; ".join(f"{_words(one.settings)}: {one.refused}" for one in variants)
+        told = ", ".join(features) or "none of the known features"
+        raise RungFailed(
+            f"{self.name}: in 8 bits the model goes bad in every way that was tried on this processor ({told}). "
+            f"{reasons}."
+        )
+
+    def _compared(
         self,
-        parent: EncoderPredictor,
-        arrays: EncoderArrays,
-        settings: Sequence[Settings],
-        examples: Examples,
+        predictor: EncoderPredictor,
+        settings: Settings,
+        expected: NDArray[np.float64],
         bench: Workbench,
         watch: Examples,
-    ) -> list[tuple[EncoderPredictor, Variant]]:
-        """Each of the settings made, and what became of it on the watched rows."""
-        expected = parent.predict_proba(watch.texts)
-        values = _measured(arrays, parent, settings, examples, bench)
-        made_of_it = []
-        for place, one in enumerate(settings):
-            bench.say(f"8 bits, {_words(one)}", place / len(settings))
-            predictor = _quantised(parent, arrays, one, values, bench)
-            found = compare(expected, predictor.predict_proba(watch.texts), watch.labels, bench.metric)
-            reason = refusal(found, self.allowed_flips)
-            made_of_it.append((predictor, Variant(one, *found, saved_bytes(predictor), refused=reason)))
-        return made_of_it
+    ) -> Variant:
+        """What became of one variant on the watched rows."""
+        found = compare(expected, predictor.predict_proba(watch.texts), watch.labels, bench.metric)
+        return Variant(settings, *found, saved_bytes(predictor), refused=refusal(found, self.allowed_flips))
 
 
 def fastest(variants: Sequence[Variant]) -> int:
@@ -192,12 +215,20 @@ def _with_few_bits(
     return EncoderArrays(replace(arrays.model, words=table.decoded()), table)
 
 
-def _quantised(
-    parent: EncoderPredictor, arrays: EncoderArrays, settings: Settings, values: Measured, bench: Workbench
-) -> EncoderPredictor:
+def _graph(arrays: EncoderArrays, settings: Settings, values: Measured) -> OwnGraph:
+    """The graph that computes as the settings say, in a file of its own."""
     evens = bool(settings["evened"])
     ranges = values.ranges[settings["range"], evens] if settings["kind"] == "static" else {}
     evened = values.evened if evens else {}
     way = Way(settings["kind"], bool(settings["by_column"]), settings["bits"], ranges, evened)
-    graph = int8_graph(*arrays, way)
-    return made(graph, parent, arrays.n_parameters, bench, alone=way.alone)
+    return OwnGraph(int8_graph(*arrays, way))
+
+
+def _started(
+    graph: OwnGraph, n_parameters: int, settings: Settings, parent: EncoderPredictor, bench: Workbench
+) -> EncoderPredictor:
+    return made(graph, parent, n_parameters, bench, alone=_alone(settings))
+
+
+def _alone(settings: Settings) -> bool:
+    return bool(settings["kind"] == "dynamic")

@@ -23,7 +23,7 @@ from bigenough.models.graph_reading import EncoderArrays
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.rungs.training.product import parity
-from bigenough.shrink.encoders import EncoderStep, arrays_of, row_seconds
+from bigenough.shrink.encoders import EncoderStep, arrays_of, opener, row_seconds
 from bigenough.shrink.flips import (
     NOT_FINITE,
     Comparison,
@@ -115,7 +115,7 @@ class HealedStep(EncoderStep):
             raise RungFailed(f"{self.name}: no variant could be made. {'; '.join(notes)}.")
         kept = kept_variant(self.name, variants)
         predictor = products[kept].predictor
-        own, seconds = row_seconds([parent, predictor], watch.texts, bench.threads)
+        own, seconds = row_seconds([opener(each, bench.threads) for each in (parent, predictor)], watch.texts)
         variants[kept] = replace(variants[kept], latency_ratio=round(seconds / own, 3))
         record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent), "notes": notes}
         if products[kept].trained:
