@@ -26,7 +26,7 @@ from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.trials import Trials
 from bigenough.shrink import encoders, int8
 from bigenough.shrink.encoders import arrays_of, processor_features, row_seconds
-from bigenough.shrink.flips import NOT_FINITE, Variant
+from bigenough.shrink.flips import NOT_FINITE, Variant, saved_bytes
 from bigenough.shrink.int8 import Int8Rung, fastest
 from bigenough.shrink.int8_graph import Way, int8_graph, whole_numbers
 from bigenough.shrink.ranges import RANGES, inner_values, measured, product_inputs, ranges_of
@@ -256,6 +256,22 @@ def test_one_encoder_runs_at_a_time(parent, running, tmp_path, monkeypatch):
     assert set(timed) == {1}
     assert list(running) == [watched.predictor.encoder]
     assert [path / "model.onnx" for path in tmp_path.iterdir()] == [watched.predictor.model]
+
+
+def test_the_parents_copy_never_lies_beside_the_variants(parent, tmp_path, monkeypatch):
+    """What is counted is written out first, into the folder for temporary files, which may be memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own, beside = parent.of(FIT).model, []
+
+    def counted(predictor):
+        if predictor.model == own:
+            beside.append(len(list(tmp_path.iterdir())))
+        return saved_bytes(predictor)
+
+    monkeypatch.setattr(int8, "saved_bytes", counted)
+    rung = Int8Rung(parent, allowed_flips=0.2)
+    rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, WATCH)
+    assert beside == [0]
 
 
 def test_timing_takes_turns():

@@ -87,6 +87,7 @@ class Int8Rung(EncoderStep):
     ) -> Watched:
         """Every variant, of which one is kept. Raises ``RungFailed`` with the reasons when all are refused."""
         parent = self.model_of(examples)
+        parent_bytes = saved_bytes(parent)  # writes a copy: now, before the variants lie beside it
         tried = self._tried(parent, examples, bench, watch)
         openers = [
             opener(parent, bench.threads, graph=graph.path, alone=_alone(tried.variants[place].settings))
@@ -102,7 +103,7 @@ class Int8Rung(EncoderStep):
             **variants_record(variants, kept),
             "processor_features": processor_features(),
             "rows_alone": _alone(settings),
-            "parent_bytes": saved_bytes(parent),
+            "parent_bytes": parent_bytes,
         }
         predictor = _started(tried.graphs[kept], tried.n_parameters, settings, parent, bench)
         return Watched(predictor, settings, record)
