@@ -68,6 +68,7 @@ import json, pathlib, sys, time
 made = pathlib.Path(sys.argv[-1])
 (made / "failed-1.json").write_text(json.dumps({{"kind": "{kind}", "message": "the second has no room"}}))
 time.sleep({seconds})
+pathlib.Path(sys.argv[0]).with_name("went-on").touch()
 (made / "failed-0.json").write_text(json.dumps({{"kind": "RuntimeError", "message": "Connection closed by peer"}}))
 """
 """A command of which one process fails, whose end breaks off the sum that another waits in."""
@@ -89,10 +90,9 @@ def test_the_first_failure_of_any_process_is_raised_as_it_was(body, bench, tmp_p
 
 def test_a_command_that_goes_on_after_a_failure_is_ended(body, bench, tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "ENDING_SECONDS", 0.5)
-    began = time.monotonic()
     with pytest.raises(RungFailed, match=r"^the second has no room$"):
         trained_by(script(tmp_path, SECOND_FAILS.format(kind="RungFailed", seconds=600)), *arguments(body, bench))
-    assert time.monotonic() - began < 60
+    assert not (tmp_path / "went-on").exists()
 
 
 ENDLESS = """
@@ -106,14 +106,16 @@ time.sleep(600)
 
 def test_a_command_that_does_not_end_is_stopped_with_all_it_started(body, bench, tmp_path):
     seen = tmp_path / "child"
-    command, began = script(tmp_path, ENDLESS.format(seen=str(seen))), time.monotonic()
+    command = script(tmp_path, ENDLESS.format(seen=str(seen)))
     told = r"had not ended after 0\.12 minutes.* to take 0\.01 at most.*run without.*last: waiting for the others$"
     with pytest.raises(RungFailed, match=told):
         trained_by(command, *arguments(body, replace(bench, fit_minutes=0.01)), starting_minutes=0.1)
-    assert time.monotonic() - began < 60
-    while running(int(seen.read_text())):
-        assert time.monotonic() - began < 60
+    child = int(seen.read_text())
+    for _ in range(300):  # a killed process is there until its parent's heir has looked
+        if not running(child):
+            break
         time.sleep(0.1)
+    assert not running(child)
 
 
 def script(folder, text):
@@ -145,15 +147,13 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.slow
-def test_a_failure_of_the_second_process_alone_is_told_soon(body, bench, tmp_path):
+def test_a_failure_of_the_second_process_alone_is_told(body, bench, tmp_path):
     pytest.importorskip("accelerate")
     launcher = tmp_path / "second_has_no_memory.py"
     launcher.write_text(SECOND_HAS_NO_MEMORY)
     command = f"{sys.executable} -m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 "
-    began = time.monotonic()
     with pytest.raises(RungFailed, match=r"^There is not enough memory to train this model on a single row"):
         trained_by(command + str(launcher), *arguments(body, bench))
-    assert time.monotonic() - began < 240
     assert list(bench.scratch.iterdir()) == []
 
 
