@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tuned static rung beyond the contract."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from models.tiny_bert import VOCABULARY, write_model
 from scipy.sparse import csr_array
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from bigenough.errors import BadOption, RungFailed
+from bigenough.models.token_table import TokenTable
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.tuned_static import TunedStaticRung
@@ -116,3 +120,22 @@ def test_settings_that_make_no_sense(own, change):
     fit = of_order(10, 0)
     with pytest.raises(BadOption, match=next(iter(change))):
         rung.fit(fit, 2, {**rung.first_settings(fit, 2), **change}, bench)
+
+
+def test_a_pair_takes_no_vector(own):
+    """Half a million pairs 256 wide would be gigabytes of zeros."""
+    rung, bench = own
+    words = {f"w{i}": i for i in range(300)}
+    tokenizer = Tokenizer(models.WordLevel({**words, "[UNK]": len(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(list(words), 40)) for _ in range(1500)]
+    fit = Examples(texts, np.arange(len(texts)) % 2, np.arange(1, len(texts) + 1))
+    rung = rung.on_table(TokenTable(rng.standard_normal((len(words) + 1, 256)).astype(np.float32), tokenizer))
+    rung.fit(fit.take(np.arange(20)), 2, {**rung.first_settings(fit, 2), "epochs": 1}, bench)  # imports
+    tracemalloc.start()
+    made = rung.fit(fit, 2, {**rung.first_settings(fit, 2), "epochs": 1}, bench)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(made.table.pairs) > 40_000
+    assert peak < len(made.table.pairs) * 256 * 4

@@ -22,6 +22,7 @@ class Knower:
     """Knows what each word says; sure of itself to a degree."""
 
     n_classes = 3
+    n_parameters = 360
 
     def __init__(self, sureness=6.0, labels_only=False):
         said = np.random.default_rng(5).standard_normal((len(WORDS), 3))
@@ -172,6 +173,32 @@ def test_the_teacher_is_asked_once_for_each_text(tmp_path):
     for gold in (0.0, 0.5):
         rung.fit(fit, 3, {**rung.first_settings(fit, 3), "gold": gold}, bench)
     assert teacher.asked == 60
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "minutes", "read"),
+    [
+        ("encoder", 22_000_000, 0.1, 1551),  # 45,000 of 87,000 characters
+        ("encoder", 92_000_000, 0.1, 387),
+        ("static", 8_000_000_000, 0.1, 1551),
+        ("endpoint", 0, 0.1, 3000),
+        ("encoder", 22_000_000, 5.0, 3000),
+    ],
+)
+def test_a_teacher_reads_as_many_unlabelled_texts_as_there_is_time_for(tmp_path, kind, parameters, minutes, read):
+    fit, watch, teacher = examples_of(60, 0), examples_of(60, 1), Knower()
+    teacher.n_parameters = parameters
+    pool = texts_of(3000, 3)
+    bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=[*pool, *pool])
+    rung = DistilledRung(LinearRung(), Parent("knower", "k", kind, 60, lambda: teacher, lambda: teacher), minutes)
+    settings = {**rung.first_settings(fit, 3), "spare": 0}
+    seen = rung.fit_watching(fit, 3, settings, bench, watch)
+    assert seen.record["lessons"] == pytest.approx(60 + read, rel=0.01)
+    left = [note for note in seen.record.get("notes", []) if "of 3,000 unlabelled texts, drawn by chance" in note]
+    assert len(left) == (read < 3000)
+    asked = teacher.asked
+    rung.fit(fit, 3, {**seen.settings, "gold": 0.5}, bench)
+    assert teacher.asked == asked  # the same sample
 
 
 def test_its_own_rows_are_warmed_to_the_doubt_it_has_of_others():

@@ -213,6 +213,20 @@ def test_a_variant_without_numbers_costs_itself_only(parent, tmp_path, monkeypat
     assert again.record == made.record
 
 
+def test_a_variant_tried_on_a_sample_is_looked_at_on_all_rows(parent, monkeypatch):
+    """Of many rows a sample chooses; what changes labels on the others is refused, and the next takes its place."""
+    monkeypatch.setattr(int8, "LOOKED_AT", 12)
+    watch, rung = topic_examples(400, 2), Int8Rung(parent, allowed_flips=0.015)
+    watched = rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, watch)
+    variants, kept = watched.record["variants"], watched.record["kept"]
+    again = watched.predictor.predict_proba(watch.texts).argmax(axis=1)
+    flips = np.mean(again != parent.of(FIT).predict_proba(watch.texts).argmax(axis=1))
+    assert variants[kept]["flips"] == flips
+    assert 0 < flips <= 0.015  # one of twelve would be 0.083
+    with pytest.raises(RungFailed, match=r"dynamic 8 bits, evened: 1\.8 % of the labels change, 0\.5 % may"):
+        Int8Rung(parent, allowed_flips=0.005).fit_watching(FIT, 4, watched.settings, parent.bench, watch)
+
+
 def test_when_all_go_bad_it_says_why(parent):
     rung = Int8Rung(parent, allowed_flips=-1.0)
     with pytest.raises(

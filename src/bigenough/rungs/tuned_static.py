@@ -103,10 +103,19 @@ class TunedStaticRung(OnTable, LearnsTargets[StaticPredictor]):
         return predictor, {**settings, "epochs": tuned.epochs}, record
 
 
+class _PairedTable(TokenTable):
+    """A table with keys of pairs that have no vectors yet: as wide as a token's, they would be gigabytes of zeros."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(vocabulary + p, d)."""
+        return len(self.vectors) + len(self.pairs), self.vectors.shape[1]
+
+
 class _Space:
     """Texts as mean vectors and as scaled shares of the rows that may move: tokens of the training texts, and pairs."""
 
-    def __init__(self, table: TokenTable, texts: Sequence[str], settings: Settings) -> None:
+    def __init__(self, table: _PairedTable, texts: Sequence[str], settings: Settings) -> None:
         self.table = table
         shares = table.shares(texts)
         in_texts = np.bincount(shares.indices, minlength=shares.shape[1])
@@ -134,14 +143,17 @@ class _Space:
         self, weight: NDArray[np.float32], rows: NDArray[np.float32], bias: NDArray[np.float64]
     ) -> StaticPredictor:
         """The table by class, in eight bits; a row's mean over the classes says nothing and is left out."""
-        by_class = self.table.vectors.astype(np.float64) @ (weight.astype(np.float64) / self.spread)
+        by_class = np.zeros((self.table.shape[0], weight.shape[1]))
+        by_class[: self.table.vocabulary] = self.table.vectors.astype(np.float64) @ (
+            weight.astype(np.float64) / self.spread
+        )
         by_class[self.free] += rows * self.scale[:, None]
         by_class -= by_class.mean(axis=1, keepdims=True)
         packed = PackedTable(PackedRows.of(by_class, _BITS), self.table.tokenizer, self.table.pairs)
         return StaticPredictor.by_class(packed, bias)
 
     def _dense(self, shares: csr_array) -> NDArray[np.float64]:
-        dense: NDArray[np.float64] = shares @ self.table.vectors.astype(np.float64)
+        dense: NDArray[np.float64] = shares[:, : self.table.vocabulary] @ self.table.vectors.astype(np.float64)
         return dense
 
     def _rows(self, shares: csr_array, dense: NDArray[np.float64]) -> Rows:
@@ -165,17 +177,16 @@ class _Seen:
         return score(self.metric, self.labels, said.argmax(axis=1)), float(np.sum(self.weights * np.log(right)))
 
 
-def _with_pairs(table: TokenTable, texts: Sequence[str], n_classes: int, settings: Settings) -> TokenTable:
-    """The table with a zero row for each frequent pair of these texts."""
+def _with_pairs(table: TokenTable, texts: Sequence[str], n_classes: int, settings: Settings) -> _PairedTable:
+    """The table with the keys of the frequent pairs of these texts."""
     if not float(settings["pairs"]):
-        return table
+        return _PairedTable(table.vectors, table.tokenizer)
     keys, counts = np.unique(table.pair_keys(texts), return_counts=True)
     often = counts >= int(settings["min_texts"])
     keys, counts = keys[often], counts[often]
     most = _MOST_PAIR_NUMBERS // n_classes
     keys = np.sort(keys[np.argsort(-counts, kind="stable")[:most]])
-    rows = np.zeros((len(keys), table.vectors.shape[1]), np.float32)
-    return TokenTable(np.concatenate([table.vectors, rows]), table.tokenizer, keys)
+    return _PairedTable(table.vectors, table.tokenizer, keys)
 
 
 def _check(settings: Settings) -> None:

@@ -48,6 +48,8 @@ _SPOKEN = 1_500_000
 _MINUTES = 2.0
 _SHARE = 0.2
 """The teacher reads made-up texts for two minutes at most, and for a fifth of the student's."""
+_POOL_SHARE = 0.3
+"""Of the student's minutes, what the teacher's reading of unlabelled texts may take; it reads them twice."""
 _WORDS_SHARE = 0.5
 """Of that time, what words may take at most; a vocabulary of many languages would take more, and is left alone."""
 _ENCODER = 23_000_000
@@ -96,7 +98,7 @@ class DistilledRung:
         ``own_temperature`` and ``temperature``, of the teacher's own rows and of others: found on select.
     """
 
-    recipe_version = 3
+    recipe_version = 4
     curve = False
 
     def __init__(self, student: Student, parent: Parent, minutes: float = 5.0) -> None:
@@ -144,7 +146,7 @@ class DistilledRung:
         words = False
         if self.parent.kind == "encoder":
             teacher = self.parent.of(examples)
-            spoken /= max(1.0, teacher.n_parameters / _ENCODER)
+            spoken /= _slowness(teacher)
             tokenizer = tokenizer_of(teacher)
             said = 0 if tokenizer is None or not self._hears_words() else TOKEN * n_ids(tokenizer)
             words = 0 < said <= _WORDS_SHARE * spoken
@@ -201,7 +203,11 @@ class DistilledRung:
             seen = recorded(texts, targets, n_classes, of_student, bench)
         else:
             seen = Watched(student.fit_soft(texts, targets, n_classes, of_student, bench), of_student, {})
-        return Watched(seen.predictor, {**seen.settings, **of_teaching}, {**seen.record, "lessons": len(texts)})
+        record = {**seen.record, "lessons": len(texts)}
+        if len(pool := self._pool(examples, bench)) < (given := len(dict.fromkeys(bench.unlabelled))):
+            told = f"{len(pool):,} of {given:,} unlabelled texts, drawn by chance, are what there is time to ask about"
+            record["notes"] = [*record.get("notes", []), told]
+        return Watched(seen.predictor, {**seen.settings, **of_teaching}, record)
 
     def _student(self, examples: Examples, settings: Settings, bench: Workbench) -> Student:
         """The student; on the teacher's own token vectors, where it stands on such and is to hear of words."""
@@ -230,7 +236,7 @@ class DistilledRung:
         own, temperature = (float(settings.get(name, 1.0)) for name in ("own_temperature", "temperature"))
         gold = float(settings["gold"])
         known = set(examples.texts)
-        unlabelled = [text for text in dict.fromkeys(bench.unlabelled) if text not in known]
+        unlabelled = [text for text in self._pool(examples, bench) if text not in known]
         # Of more texts fewer are made of each: what the teacher is asked stays about the same.
         times = round(int(settings["spare"]) * len(examples) / max(1, len(examples) + len(unlabelled)))
         spare = spare_texts([*examples.texts, *unlabelled], times, bench.seed)
@@ -241,6 +247,25 @@ class DistilledRung:
         if unlabelled or spare:
             targets.append(temper(self._said([*unlabelled, *spare], examples, n_classes, bench), temperature * warmth))
         return [*examples.texts, *unlabelled, *spare], np.concatenate(targets)
+
+    def _pool(self, examples: Examples, bench: Workbench) -> Sequence[str]:
+        """The unlabelled texts that there is time for, each once: all, or a sample that is the same for every fit.
+
+        An endpoint is bounded by its money.
+        """
+        key = ("unlabelled pool", self.parent.folder, self.minutes)
+        if key not in bench.memo:
+            texts = list(dict.fromkeys(bench.unlabelled))
+            most = _SPOKEN * _POOL_SHARE * self.minutes
+            if texts and self.parent.kind not in ("linear", "static"):
+                most /= _slowness(self.parent.of(examples))
+            if sum(min(len(text), _LONGEST) for text in texts) > most and self.parent.kind != "endpoint":
+                drawn = np.random.default_rng(bench.seed).permutation(len(texts))
+                read = np.cumsum([min(len(texts[i]), _LONGEST) for i in drawn])
+                texts = [texts[i] for i in np.sort(drawn[: int(np.searchsorted(read, most, side="right"))])]
+            bench.memo[key] = texts
+        pool: Sequence[str] = bench.memo[key]
+        return pool
 
     def _said(self, texts: Sequence[str], examples: Examples, n_classes: int, bench: Workbench) -> NDArray[np.float64]:
         """What the teacher says of these texts; asked once for each in a study."""
@@ -280,6 +305,11 @@ def matching_temperature(own: NDArray[np.float64], others: NDArray[np.float64]) 
         middle = (low + high) / 2
         low, high = (middle, high) if _entropy(temper(own, float(np.exp(middle)))) < goal else (low, middle)
     return float(np.exp(low))
+
+
+def _slowness(teacher: Predictor) -> float:
+    """How many times as long as a small encoder it takes for a text, by its parameters; 1 where it has fewer."""
+    return max(1.0, teacher.n_parameters / _ENCODER)
 
 
 def _entropy(probability: NDArray[np.float64]) -> float:

@@ -13,8 +13,10 @@ products move labels more than that does; where nothing is then left to keep, al
 are. Those of a whole vocabulary get 8 bits each.
 
 **What is kept**: of the variants that change no more labels than allowed, those whose median time of a single row is
-within a tenth of the shortest; of them, the one with the fewest flips, then the fewest bytes. It decides nothing about
-quality beyond that, and raises ``RungFailed`` when each variant goes bad.
+within a tenth of the shortest; of them, the one with the fewest flips, then the fewest bytes. Of many watched rows a
+stratified sample is looked at with every variant, and all of them with the one that is to be kept: if it goes bad
+there, the next takes its place. It decides nothing about quality beyond that, and raises ``RungFailed`` when each
+variant goes bad.
 
 **Rows alone.** A dynamic product takes one scale for all rows of a batch, so that a row's probabilities would depend on
 its neighbours (measured: sentence vectors move by up to 0.04, and one label in a hundred). Those models run each text
@@ -39,6 +41,7 @@ from bigenough.models.own_encoder import OwnGraph
 from bigenough.models.word_table import WordTable
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Watched, Workbench
+from bigenough.rungs.sample import stratified_order
 from bigenough.shrink.encoders import EncoderStep, arrays_of, made, opener, processor_features, row_seconds
 from bigenough.shrink.flips import Variant, compare, refusal, saved_bytes, variants_record
 from bigenough.shrink.int8_graph import Way, int8_graph
@@ -51,6 +54,8 @@ __all__ = ["Int8Rung", "fastest"]
 WORDS = 0.127
 """Bytes of a pruned vocabulary's vectors beside those of the whole one in 32 bits."""
 _DYNAMIC = {"kind": "dynamic", "by_column": True, "bits": 8, "range": None, "evened": True}
+LOOKED_AT = 2_000
+"""Watched rows on which every variant is tried."""
 AS_FAST = 1.1
 """Medians of some sixty rows differ by a tenth from one minute to the next."""
 
@@ -88,7 +93,8 @@ class Int8Rung(EncoderStep):
         """Every variant, of which one is kept. Raises ``RungFailed`` with the reasons when all are refused."""
         parent = self.model_of(examples)
         parent_bytes = saved_bytes(parent)  # writes a copy: now, before the variants lie beside it
-        tried = self._tried(parent, examples, bench, watch)
+        some = watch.take(stratified_order(watch.labels, bench.seed)[:LOOKED_AT]) if len(watch) > LOOKED_AT else watch
+        tried = self._tried(parent, examples, bench, some)
         openers = [
             opener(parent, bench.threads, graph=graph.path, alone=_alone(tried.variants[place].settings))
             for place, graph in tried.graphs.items()
@@ -97,7 +103,7 @@ class Int8Rung(EncoderStep):
         variants = list(tried.variants)
         for place, seconds in zip(tried.graphs, times, strict=True):
             variants[place] = replace(variants[place], latency_ratio=round(seconds / own, 3))
-        kept = fastest(variants)
+        kept, predictor = self._kept(tried, variants, parent, bench, watch)
         settings = variants[kept].settings
         record = {
             **variants_record(variants, kept),
@@ -105,7 +111,6 @@ class Int8Rung(EncoderStep):
             "rows_alone": _alone(settings),
             "parent_bytes": parent_bytes,
         }
-        predictor = _started(tried.graphs[kept], tried.n_parameters, settings, parent, bench)
         return Watched(predictor, settings, record)
 
     def _tried(self, parent: EncoderPredictor, examples: Examples, bench: Workbench, watch: Examples) -> _Tried:
@@ -131,9 +136,30 @@ class Int8Rung(EncoderStep):
                 variants.append(variant)
             if graphs:
                 return _Tried(variants, graphs, arrays.n_parameters)
+        raise self._all_bad(variants)
+
+    def _kept(
+        self, tried: _Tried, variants: list[Variant], parent: EncoderPredictor, bench: Workbench, watch: Examples
+    ) -> tuple[int, EncoderPredictor]:
+        """The place and the model of the variant to keep; on all watched rows too, where it was tried on a sample."""
+        expected = parent.predict_proba(watch.texts) if len(watch) > LOOKED_AT else None
+        while any(one.refused is None for one in variants):
+            kept = fastest(variants)
+            settings, ratio = variants[kept].settings, variants[kept].latency_ratio
+            predictor = _started(tried.graphs[kept], tried.n_parameters, settings, parent, bench)
+            if expected is not None:
+                variants[kept] = replace(
+                    self._compared(predictor, settings, expected, bench, watch), latency_ratio=ratio
+                )
+            if variants[kept].refused is None:
+                return kept, predictor
+            del predictor
+        raise self._all_bad(variants)
+
+    def _all_bad(self, variants: Sequence[Variant]) -> RungFailed:
         reasons = "; ".join(f"{_words(one.settings)}: {one.refused}" for one in variants)
-        told = ", ".join(features) or "none of the known features"
-        raise RungFailed(
+        told = ", ".join(processor_features()) or "none of the known features"
+        return RungFailed(
             f"{self.name}: in 8 bits the model goes bad in every way that was tried on this processor ({told}). "
             f"{reasons}."
         )

@@ -100,7 +100,8 @@ class HealedStep(EncoderStep):
         if bench.fit_minutes is not None:
             bench = replace(bench, fit_minutes=bench.fit_minutes / len(tried))
         expected = parent.predict_proba(watch.texts)
-        products, variants, notes = [], [], list[str]()
+        variants, notes = [], list[str]()
+        best: dict[int, Healed] = {}
         for place, one in enumerate(tried):
             bench.say(f"variant {place + 1} of {len(tried)}", place / len(tried))
             made = self._healed(arrays, parent, one, examples, bench, notes)
@@ -110,15 +111,17 @@ class HealedStep(EncoderStep):
             found = compare(expected, product.predictor.predict_proba(watch.texts), watch.labels, bench.metric)
             reason = loss_refusal(found, self.allowed_flips, bench.metric)
             variants.append(Variant(settings, *found, saved_bytes(product.predictor), refused=reason))
-            products.append(product)
+            if reason is None and kept_variant(self.name, variants) == len(variants) - 1:
+                best = {len(variants) - 1: product}
+            del made, product  # there is memory for the best beside the one that trains
         if not variants:
             raise RungFailed(f"{self.name}: no variant could be made. {'; '.join(notes)}.")
         kept = kept_variant(self.name, variants)
-        predictor = products[kept].predictor
+        predictor = best[kept].predictor
         own, seconds = row_seconds([opener(each, bench.threads) for each in (parent, predictor)], watch.texts)
         variants[kept] = replace(variants[kept], latency_ratio=round(seconds / own, 3))
         record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent), "notes": notes}
-        if products[kept].trained:
+        if best[kept].trained:
             body, tokenizer = arrays_of(predictor).model, predictor.encoder.tokenizer
             record["export"] = parity(predictor, body, tokenizer, watch.texts, bench.threads)
         return Watched(predictor, variants[kept].settings, record)

@@ -93,12 +93,13 @@ class VocabularyRung(EncoderStep):
         first = first_tokens(tokenizer, examples.texts, parent.encoder.max_length)
         expected = parent.predict_proba(watch.texts)
         tried = [pruned(words, tokenizer, first, share) for share in SHARES]
-        predictors = [_with_table(parent, arrays, one.table, bench) for one in tried]
         variants = []
-        for share, predictor in zip(SHARES, predictors, strict=True):
+        for share, one in zip(SHARES, tried, strict=True):
+            predictor = _with_table(parent, arrays, one.table, bench)
             found = compare(expected, predictor.predict_proba(watch.texts), watch.labels, bench.metric)
             reason = refusal(found, self.allowed_flips)
             variants.append(Variant({"share": share}, *found, saved_bytes(predictor), refused=reason))
+            del predictor  # there is memory for one beside the parent
         kept = smallest_faithful(self.name, variants, len(watch))
         record = {
             **variants_record(variants, kept),
@@ -106,7 +107,7 @@ class VocabularyRung(EncoderStep):
             "parent_bytes": saved_bytes(parent),
             "note": "pruned to the domain of fit: texts in other words or languages get an answer from nearest rows",
         }
-        return Watched(predictors[kept], {"share": SHARES[kept]}, record)
+        return Watched(_with_table(parent, arrays, tried[kept].table, bench), {"share": SHARES[kept]}, record)
 
 
 def smallest_faithful(name: str, variants: Sequence[Variant], rows: int) -> int:
