@@ -3,6 +3,7 @@
 
 import shlex
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -111,11 +112,48 @@ def test_a_command_that_does_not_end_is_stopped_with_all_it_started(body, bench,
     with pytest.raises(RungFailed, match=told):
         trained_by(command, *arguments(body, replace(bench, fit_minutes=0.01)), starting_minutes=0.1)
     child = int(seen.read_text())
-    for _ in range(300):  # a killed process is there until its parent's heir has looked
-        if not running(child):
-            break
+    until(lambda: not running(child))  # a killed process is there until its parent's heir has looked
+
+
+STUDY = """
+import sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from dataclasses import replace
+from rungs.training import test_distributed as tests
+bench = tests.Workbench(seed=3, threads=1, cache=Path({cache!r}), offline=True, scratch=Path({cache!r}) / "scratch")
+body = tests.read_bert(Path({model!r}))
+tests.trained_by({command!r}, *tests.arguments(body, bench, replace(tests.RECIPE, epochs=9_999))[:-1], None)
+"""
+PROCESS = """
+import os, runpy, sys
+open({seen!r}, "w").write(str(os.getpid()))
+sys.argv = sys.argv[2:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_training_ends_with_a_study_that_is_killed(body, tmp_path):
+    """A second run of the study would write the same checkpoints."""
+    seen = tmp_path / "process"
+    command = script(tmp_path, PROCESS.format(seen=str(seen)))
+    here = {"path": sys.path, "cache": str(tmp_path), "model": str(tmp_path / "model"), "command": command}
+    study = subprocess.Popen([sys.executable, "-c", STUDY.format(**here)])
+    until(lambda: list((tmp_path / "scratch").glob("**/*.safetensors")) and seen.exists() and seen.read_text())
+    process = int(seen.read_text())
+    assert running(process)
+    study.kill()
+    study.wait()
+    until(lambda: not running(process))
+
+
+def until(holds):
+    for _ in range(1800):
+        if holds():
+            return
         time.sleep(0.1)
-    assert not running(child)
+    raise AssertionError("it has not come to that in three minutes")
 
 
 def script(folder, text):

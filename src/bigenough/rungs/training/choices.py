@@ -15,7 +15,7 @@ Bound = tuple[Callable[[Any], bool], str]
 """Whether a value fits, and in words which ones do."""
 
 _COMMON: Mapping[str, Bound] = {
-    "epochs": (lambda value: 0 < value < 10_000, "above 0"),
+    "epochs": (lambda value: 0 < value < 10_000, "above 0 and below 10,000"),
     "learning_rate": (lambda value: value > 0, "above 0"),
     "batch": (lambda value: value >= 1, "at least 1"),
     "warm_up": (lambda value: 0 <= value < 1, "from 0 to 1"),

@@ -7,11 +7,14 @@ this module on the folder, and the result is read back. With several machines th
 them, and the study lies on a disk that all of them see.
 
 A process that fails writes its reason into the folder and ends with a code, so that the command ends the others, which
-wait for it in a sum. Where the command does not, and where the minutes are long over, it is ended here.
+wait for it in a sum. Where the command does not, and where the minutes are long over, it is ended here. A study that is
+killed has no time for that: it holds a lock, which the kernel then frees, and a process that finds it free ends itself,
+or the study's next run would train beside it, into the same checkpoints.
 """
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import shlex
@@ -19,9 +22,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +50,9 @@ ENDING_SECONDS = 20.0
 STOPPING_SECONDS = 45.0
 """How long a command that is told to stop may take to stop its processes; torchrun waits 30 seconds for them."""
 _LOOK_SECONDS = 0.2
-_SAID, _TRAINED = "said.txt", "trained.safetensors"
+_STUDY_SECONDS = 2.0
+"""How often a process looks whether the study is still there."""
+_SAID, _TRAINED, _STUDY = "said.txt", "trained.safetensors", "study.lock"
 _KINDS: Mapping[str, type[BigEnoughError]] = {kind.__name__: kind for kind in (RungFailed, UnsupportedModel, OutOfDisk)}
 """What a process raises on purpose; the rest that it may raise is told with its name."""
 
@@ -94,7 +100,8 @@ def trained_by(
         write_json(folder / "job.json", facts)
         bench.say(f"training by {command}", None)
         words = [*shlex.split(command), "-m", "bigenough.rungs.training.distributed", str(folder)]
-        code = _code_of(words, folder, 60 * minutes)
+        with _held(folder / _STUDY):
+            code = _code_of(words, folder, 60 * minutes)
         if (failure := _failure(folder)) is not None:
             raise failure
         told = " ".join((folder / _SAID).read_text(encoding="utf-8", errors="replace")[-600:].split())
@@ -113,6 +120,7 @@ def trained_by(
 def main(folder: Path) -> None:
     """What each of the processes does; the first one writes the result, each that fails the reason."""
     rank = int(os.environ.get("RANK", "0"))
+    threading.Thread(target=_end_with_study, args=(folder / _STUDY,), daemon=True).start()
     try:
         trained = _trained(folder)
         if rank == 0:
@@ -140,6 +148,29 @@ def _trained(folder: Path) -> Trained:
         body, tokenizer, facts["texts"], arrays["targets"], Recipe.of(facts["recipe"]), bench, watch
     )
     return trained
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold the lock that says that the study is there; without the file where the disk knows no locks."""
+    with path.open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            path.unlink()
+        yield
+
+
+def _end_with_study(path: Path) -> None:
+    """End this process once nobody holds the lock."""
+    with suppress(OSError), path.open("rb") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_STUDY_SECONDS)
+            else:
+                os._exit(1)
 
 
 def _code_of(words: Sequence[str], folder: Path, seconds: float) -> int | None:
