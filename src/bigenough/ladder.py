@@ -18,8 +18,9 @@ from bigenough.options import Options
 from bigenough.progress import Progress
 from bigenough.rungs.candidate import Budget, Candidate, Found, candidate_key, make_candidate
 from bigenough.rungs.fit_memory import FitMemory
-from bigenough.rungs.halving import tournament
+from bigenough.rungs.halving import Tournament, tournament
 from bigenough.rungs.protocol import Rung, Workbench, is_remote
+from bigenough.rungs.shared_energy import Energy, SharedEnergy, shared_out, whole_energy
 from bigenough.shrinking import parent_of, steps
 from bigenough.storage import content_hash
 from bigenough.study_folder import StudyFolder
@@ -186,24 +187,35 @@ class Ladder:
         left_out = [LeftOut(rung.name, reason) for rung in rungs if (reason := self._unable(rung))]
         unable = {each.candidate for each in left_out}
         able = [rung for rung in rungs if rung.name not in unable and not is_remote(rung)]
+        memories = {rung.name: self._memory(rung) for rung in able}
         with self.meter.metered() as reading:
             held = tournament(
                 able, self.job.fit, self.job.select, len(self.job.task.classes), self.job.task.metric,
                 minutes=minutes * (1 - self._shrinking_share), trials=self.options.trials, bench=self.bench,
-                memory_of=self._memory,
+                memory_of=lambda rung: memories[rung.name],
             )  # fmt: skip
-        self.folder.write("search.json", held.record)
-        whole = sum(result.seconds for result in held.results.values()) or 1.0
+        shares = self._write_search(held, {rung.name: self._key(rung) for rung in able}, memories, reading.to_json())
         found = {
-            name: Found(
-                result, held.points[name], held.fit_minutes.get(name), _share(reading.to_json(), result.seconds / whole)
-            )
+            name: Found(result, held.points[name], held.fit_minutes.get(name), shares[name])
             for name, result in held.results.items()
         }
         left_out += [LeftOut(name, reason) for name, reason in held.left_out.items()]
         # Every part of fit would be paid for at an endpoint: what runs elsewhere has a search of its own.
         elsewhere = [rung for rung in rungs if rung.name not in unable and is_remote(rung)]
         return [*(rung for rung in able if rung.name in found), *elsewhere], found, left_out
+
+    def _write_search(
+        self, held: Tournament, keys: Mapping[str, str], memories: Mapping[str, FitMemory], metered: Energy
+    ) -> dict[str, SharedEnergy]:
+        """Keep what was tried and what it took, with what an earlier run had metered of it; the rungs' energy."""
+        before = self.folder.read("search.json")["rungs"] if self.folder.has("search.json") else {}
+        same = {name: rung for name, rung in before.items() if rung["key"] == keys.get(name)}
+        shares = shared_out(held.record["rungs"], memories, metered, same)
+        rungs = {
+            name: {"key": keys[name], **rung, **shares[name].to_json()} for name, rung in held.record["rungs"].items()
+        }
+        self.folder.write("search.json", {**held.record, "energy": whole_energy(shares), "rungs": rungs})
+        return shares
 
     def _unable(self, rung: Rung) -> str | None:
         """Why a rung cannot take part in a common search: it is nothing for these data, or its weights are missing."""
@@ -254,14 +266,3 @@ class Ladder:
 
     def _memory(self, rung: Rung) -> FitMemory:
         return FitMemory(self.folder.path / "fits" / self._key(rung))
-
-
-def _share(energy: Mapping[str, Any], share: float) -> dict[str, Any]:
-    """A part of some energy, as JSON values."""
-    return {
-        name: {
-            part: value * share if part in ("value", "low", "high") and value is not None else value
-            for part, value in quantity.items()
-        }
-        for name, quantity in energy.items()
-    }

@@ -312,6 +312,59 @@ def test_failures_cost_their_own_rung_only(bench):
         run([Broken("broken", 0, clock)], bench, clock)
 
 
+def test_every_rung_says_what_it_tried_and_what_that_took(bench):
+    """Those without a result too: one that no time was left for, and one that fails after some fits."""
+    clock = Clock()
+
+    class Forgetful(SmallRung):
+        def fit(self, examples: Examples, *others: Any) -> Any:
+            found = super().fit(examples, *others)
+            if len(examples) > 300:
+                raise MemoryError("too many rows")
+            return found
+
+    rungs = [SmallRung("small", 1, clock), Forgetful("forgetful", 2, clock), CostlyRung("dear", 9, clock, seconds=900)]
+    found = run(rungs, bench, clock, minutes=20, trials=4)
+    record = json.loads(json.dumps(found.record))
+    assert set(found.results) == {"small"}
+    small, forgetful, dear = (record["rungs"][rung.name] for rung in rungs)
+
+    assert (small["trials"], small["left_out"]) == (4, None)
+    assert [stage["rows"] for stage in small["stages"]] == [100, 300, 450, 900]
+    assert [stage["fits"] for stage in small["stages"]] == [rungs[0].rows().count(n) for n in (100, 300, 450, 900)]
+    assert small["best"]["share"] == 1
+    assert small["best"]["score"] == max(
+        fit["score"] for entry in small["entries"] for fit in entry["fits"] if fit["share"] == 1
+    )
+
+    assert forgetful["stages"][-1] == {"share": 1, "rows": 900, "fits": 1, "failed": 1, "seconds": pytest.approx(9)}
+    assert "MemoryError: too many rows" in forgetful["left_out"]
+    assert forgetful["best"] == {
+        "share": pytest.approx(1 / 3), "rows": 300, "score": pytest.approx(0.63, abs=0.01),
+        "log_loss": forgetful["entries"][0]["log_loss"], "settings": {"off": 0.1},
+    }  # fmt: skip
+    assert forgetful["seconds"] == pytest.approx(1 + 3 + 9)
+
+    assert (dear["trials"], dear["seconds"]) == (1, pytest.approx(100))
+    assert [(stage["rows"], stage["fits"], stage["failed"]) for stage in dear["stages"]] == [(100, 1, 0)]
+    assert "would have taken about" in dear["left_out"]
+    assert dear["best"]["settings"] == {"off": 0.1}
+    assert sum(each["seconds"] for each in record["rungs"].values()) == pytest.approx(clock.now)
+
+
+def test_a_rung_that_no_time_was_left_for_tried_nothing(bench):
+    clock = Clock()
+    rungs = [
+        SmallRung("fast", 1, clock, seconds=1),
+        CostlyRung("dear", 8, clock, seconds=900),
+        CostlyRung("late", 9, clock),
+    ]
+    found = run(rungs, bench, clock, minutes=0.5)
+    late = found.record["rungs"]["late"]
+    assert (late["trials"], late["stages"], late["best"], late["seconds"]) == (0, [], None, 0)
+    assert late["left_out"] == "no time was left"
+
+
 def test_a_failing_challenger_is_written_down_and_passed_over(bench):
     clock = Clock()
 

@@ -27,6 +27,7 @@ from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.making import Budget, Found, Made, Making
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Predictor, Rung, Workbench, is_remote
+from bigenough.rungs.shared_energy import Energy, added, told, without
 from bigenough.storage import atomic_folder, content_hash, file_hashes, read_json, sha256_file, write_bytes, write_json
 from bigenough.task import Examples, Task
 from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_error, log_loss, macro_f1
@@ -225,7 +226,7 @@ def make_candidate(
         memory.drop_checkpoints()
         raise
     said = Predictions.of(select.labels, temper(made.found.select_probability, made.temperature))
-    energy = _energy(reading, memory.reused if searched is None else 0, searched)
+    energy = _energy(reading, memory.reused, searched)
     _write(folder, rung, made, said, weights, energy)
     memory.drop_models(made.found.model)
     memory.drop_checkpoints()
@@ -283,24 +284,11 @@ def _record(
     }
 
 
-def _energy(reading: Reading, reused: int, searched: Found | None) -> dict[str, Any]:
+def _energy(reading: Reading, reused: int, searched: Found | None) -> Energy:
     """The reading, with its share of a common search; it says so when fits of an earlier run are missing from it."""
-    energy = dict(reading.to_json())
-    for name in ("wh", "co2e_g"):
-        if searched is not None:
-            energy[name] = _sum(energy[name], searched.energy[name])
-        if reused:
-            missing = f"; without {reused} fits that an earlier run of this study made before it was stopped"
-            energy[name] = {**energy[name], "source": energy[name]["source"] + missing}
-    return energy
-
-
-def _sum(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
-    """The two added, as far as both are known."""
-    said = own["source"] + "; with its share, by time, of the search over all rungs"
-    added = {
-        part: None if own[part] is None or common.get(part) is None else own[part] + common[part]
-        for part in ("value", "low", "high")
-        if part in own
-    }
-    return {**own, **added, "source": said}
+    energy: Energy = reading.to_json()
+    if searched is None:
+        return without(energy, reused)
+    if searched.energy.energy is not None:
+        energy = told(added(energy, searched.energy.energy), "with its share, by time, of the search over all rungs")
+    return without(energy, searched.energy.unmetered)

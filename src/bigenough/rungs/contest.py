@@ -6,9 +6,9 @@ Knows nothing of the other rungs and decides nothing about who goes on; that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from bigenough.errors import MissingExtra, OutOfDisk, WeightsNotFound
 from bigenough.rungs.fit_memory import FitMemory
@@ -44,6 +44,14 @@ class Part:
     examples: Examples
 
 
+class Attempt(NamedTuple):
+    """A fit that was made, found in memory or broken off by what it raised."""
+
+    part: Part
+    seconds: float
+    failed: bool
+
+
 @dataclass(eq=False)
 class Entry:
     """One rung's settings on their way up.
@@ -51,16 +59,21 @@ class Entry:
     Attributes:
         settings: as they were first or as they were suggested.
         tried: the fits that went well, smallest share first, each with its part.
-        seconds: what all its fits took.
+        attempts: every fit, those that failed too, in the order they were made.
         stopped: why it goes no further.
         failure: what was raised.
     """
 
     settings: Settings
     tried: list[tuple[Part, Tried]] = field(default_factory=list)
-    seconds: float = 0.0
+    attempts: list[Attempt] = field(default_factory=list)
     stopped: str | None = None
     failure: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What all its fits took."""
+        return sum(attempt.seconds for attempt in self.attempts)
 
     def at(self, part: Part) -> Tried | None:
         """Its fit on this part; None if there is none."""
@@ -132,6 +145,11 @@ class Contestant:
         self.entries.append(Entry(settings))
         return self.entries[-1]
 
+    @property
+    def seconds(self) -> float:
+        """What all its fits took, those that failed or led nowhere too."""
+        return sum(entry.seconds for entry in self.entries)
+
     def told(self, entry: Entry) -> None:
         """Let the sampler know how the entry's first fit went."""
         self._suggestions.tell(entry.tried[0][1].score if entry.tried else None)
@@ -142,25 +160,26 @@ class Contestant:
         bench, memory = self.work.bench, self.work.memory if whole else self._parts_memory
         if self.full_minutes is not None:
             bench = replace(bench, fit_minutes=part.share * self.full_minutes, scratch=self.work.memory.checkpoints)
-        began, reused = clock(), memory.reused
+        began, reused, reused_seconds = clock(), memory.reused, memory.reused_seconds
         try:
             tried = replace(self.work, bench=bench, memory=memory).tried(part.examples, entry.settings)
         except OutOfDisk:
             raise
         except Exception as error:  # a plugin may raise anything
-            seconds = clock() - began
+            seconds, failed = clock() - began, True
             entry.failure = f"{type(error).__name__}: {error}"
             entry.stopped = f"failed on {len(part.examples):,} rows"
             if isinstance(error, MissingExtra | WeightsNotFound):  # no other settings would help
                 self.reason = f"could not be fitted ({entry.failure})"
         else:
-            seconds = tried.record.seconds
+            seconds, failed = tried.record.seconds, False
             entry.tried.append((part, tried))
             entry.tried.sort(key=lambda pair: pair[0].share)
             self._took[len(part.examples)] = seconds
         if memory is not self.work.memory:
             self.work.memory.reused += memory.reused - reused
-        entry.seconds += seconds
+            self.work.memory.reused_seconds += memory.reused_seconds - reused_seconds
+        entry.attempts.append(Attempt(part, seconds, failed))
         return seconds
 
     def seconds_on(self, part: Part) -> float | None:
@@ -197,26 +216,57 @@ class Contestant:
         return SearchResult(
             chosen.record.settings, chosen.score, chosen.log_loss,
             tuple(entry.record(whole) for entry in self.entries), chosen.fitted.probability,
-            sum(entry.seconds for entry in self.entries), chosen.fitted.record, chosen.fitted.model,
+            self.seconds, chosen.fitted.record, chosen.fitted.model,
         )  # fmt: skip
 
-    def to_json(self) -> Mapping[str, Any]:
-        """Every fit of every entry, as JSON values."""
+    def to_json(self, left_out: str | None) -> dict[str, Any]:
+        """What was tried, how far it came and what it took, as JSON values; ``left_out``: why it has no result."""
+        whole = len(self.parts[-1].examples)
         return {
             "costly": is_costly(self.rung),
             "full_minutes": self.full_minutes,
-            "reason": self.reason,
+            "left_out": left_out,
+            "trials": sum(bool(entry.attempts) for entry in self.entries),
+            "stages": self._stages(),
+            "best": self._best(),
+            "seconds": self.seconds,
             "entries": [
                 {
-                    "settings": dict(entry.settings),
+                    **entry.record(whole).to_json(),
                     "fits": [
                         {"rows": len(part.examples), "share": part.share, "score": tried.score,
                          "log_loss": tried.log_loss, "seconds": tried.record.seconds}
                         for part, tried in entry.tried
                     ],
-                    "stopped": entry.stopped,
-                    "failure": entry.failure,
                 }
                 for entry in self.entries
             ],
+        }  # fmt: skip
+
+    def _stages(self) -> list[dict[str, Any]]:
+        """By share of fit, smallest first: how many fits were made, how many of them failed, and their seconds."""
+        attempts: dict[Part, list[Attempt]] = {}
+        for entry in self.entries:
+            for attempt in entry.attempts:
+                attempts.setdefault(attempt.part, []).append(attempt)
+        return [
+            {
+                "share": part.share,
+                "rows": len(part.examples),
+                "fits": len(attempts[part]),
+                "failed": sum(attempt.failed for attempt in attempts[part]),
+                "seconds": sum(attempt.seconds for attempt in attempts[part]),
+            }
+            for part in sorted(attempts, key=lambda part: part.share)
+        ]
+
+    def _best(self) -> dict[str, Any] | None:
+        """The highest score on the largest share that it came to, since a score on fewer rows is another matter."""
+        fits = [fit for entry in self.entries for fit in entry.tried]
+        if not fits:
+            return None
+        part, tried = min(fits, key=lambda fit: (-fit[0].share, -fit[1].score, fit[1].log_loss))
+        return {
+            "share": part.share, "rows": len(part.examples), "score": tried.score, "log_loss": tried.log_loss,
+            "settings": dict(tried.record.settings),
         }  # fmt: skip

@@ -52,6 +52,8 @@ class FitMemory:
     folder: Path | None = None
     reused: int = field(default=0, init=False)
     """How many fits were found and not done again."""
+    reused_seconds: float = field(default=0.0, init=False)
+    """What those took when they were made."""
 
     def get(self, key: str) -> Fitted | None:
         """The fit kept under this key; None when there is none or its file cannot be read."""
@@ -59,6 +61,7 @@ class FitMemory:
         if fitted is None or (fitted.model is not None and not fitted.model.is_dir()):
             return None
         self.reused += 1
+        self.reused_seconds += fitted.seconds
         return fitted
 
     def _read(self, key: str) -> Fitted | None:

@@ -64,7 +64,7 @@ class Tournament:
         points: by rung, how the settings that it ended with did on parts of fit.
         left_out: why a rung has no result.
         fit_minutes: what a costly rung's fit was allowed, which its refit should be too.
-        record: all that was tried, at which share, its score and seconds, and why it stopped; JSON values.
+        record: all that was tried, by rung: at which share, its score and seconds, and why it stopped; JSON values.
     """
 
     results: Mapping[str, SearchResult]
@@ -353,8 +353,7 @@ def _ended(ground: _Field, minutes: float) -> Tournament:
         "minutes": minutes,
         "seconds": {"fits": ground.purse.spent, "held for refits": sum(ground.purse.held.values())},
         "rounds": ground.rounds,
-        "rungs": {one.name: one.to_json() for one in ground.contestants},
-        "left_out": left_out,
+        "rungs": {one.name: one.to_json(left_out.get(one.name)) for one in ground.contestants},
     }
     allowed = {one.name: one.full_minutes for one in ground.contestants if one.full_minutes is not None}
     points = {one.name: one.points() for one in ground.contestants if one.name in results}

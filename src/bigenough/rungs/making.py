@@ -10,7 +10,7 @@ The certify split is not an argument of anything in this module.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from bigenough.rungs.calibration import fit_temperature
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
 from bigenough.rungs.search import CurvePoint, SearchResult, learning_curve, search
+from bigenough.rungs.shared_energy import SharedEnergy
 from bigenough.rungs.trials import is_costly, recorded_seconds
 from bigenough.task import Examples, Task
 
@@ -45,13 +46,13 @@ class Found:
         result: settings, trials and what was said of select.
         points: its learning curve, from the fits on parts of fit that led there.
         fit_minutes: what a costly rung's fit was allowed.
-        energy: its share of the energy of the search, as JSON values.
+        energy: its share of the energy of the search.
     """
 
     result: SearchResult
     points: Sequence[CurvePoint]
     fit_minutes: float | None
-    energy: Mapping[str, Any]
+    energy: SharedEnergy
 
 
 @dataclass(frozen=True, eq=False)
