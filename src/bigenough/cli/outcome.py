@@ -16,6 +16,7 @@ from bigenough.report.asking import asking_sentence, not_early_sentence
 from bigenough.report.break_even import break_even
 from bigenough.report.elsewhere import failures_told
 from bigenough.report.files import read_study
+from bigenough.report.searching import search_json
 from bigenough.report.serving import per_thousand
 from bigenough.report.view import view
 from bigenough.rungs.candidate import Candidate
@@ -58,6 +59,7 @@ def outcome_json(study: Study) -> str:
             "study": str(study.path),
             "verdict": study.verdict.to_json(),
             "asking": next(iter(_asked(study)), None),
+            "search": search_json(seen),
             "candidates": candidates,
             "per_1000_requests": {name: taken[name] for name in candidates},
             "break_even": None if paid_back is None else paid_back.to_json(),

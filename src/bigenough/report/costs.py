@@ -11,14 +11,15 @@ from bigenough.report.files import Json
 from bigenough.report.markup import Html, element, join, shorten, table
 from bigenough.report.numbers import (
     carbon,
+    clocked,
     count,
     dollars,
-    duration,
     energy,
     percent,
     probability_gap,
     quantity,
 )
+from bigenough.report.searching import searched
 from bigenough.report.view import Contender, View
 
 __all__ = ["determinism", "fitting"]
@@ -33,7 +34,8 @@ def fitting(view: View) -> Html:
         rows,
         kind="pinned",
     )
-    return join([taken, _asked(view), _said(view), *(_trials(one, view) for one in view.contenders)])
+    tried = (_trials(one, view) for one in view.contenders)
+    return join([taken, _asked(view), _said(view), searched(view), *tried])
 
 
 def _asked(view: View) -> Html | None:
@@ -74,26 +76,27 @@ def _told(view: View, part: str, head: str) -> Html | None:
 
 
 def _fitting_row(one: Contender) -> list[Html | str]:
-    candidate = one.files.candidate
-    spent = candidate.get("energy") or {}
+    """Of a rung without a model, what its part in a search over all rungs took."""
+    candidate, search = one.files.candidate, one.search or {}
+    spent = candidate.get("energy") or search.get("energy") or {}
     return [
         element("strong", one.name),
-        _clocked(candidate.get("search_seconds")),
-        count(len(candidate.get("trials") or ())),
-        _clocked(candidate.get("fit_seconds")),
+        clocked(candidate.get("search_seconds", search.get("seconds"))),
+        count(len(_tried(one))),
+        clocked(candidate.get("fit_seconds")),
         quantity(spent.get("wh"), energy),
         quantity(spent.get("co2e_g"), carbon),
     ]
 
 
-def _clocked(seconds: float | None) -> Html:
-    if seconds is None:
-        return quantity(None, duration)
-    return quantity({"value": seconds, "provenance": "measured", "source": "clock of this run"}, duration)
+def _tried(one: Contender) -> Sequence[Json]:
+    """Its trials; of a rung without a model, those that a search over all rungs made before it was left out."""
+    trials: Sequence[Json] = one.files.candidate.get("trials") or (one.search or {}).get("entries") or ()
+    return trials
 
 
 def _trials(one: Contender, view: View) -> Html | None:
-    trials = one.files.candidate.get("trials") or ()
+    trials = _tried(one)
     if not trials:
         return None
     parts = any(trial.get("rows") is not None for trial in trials)
@@ -103,11 +106,18 @@ def _trials(one: Contender, view: View) -> Html | None:
         f"Settings tried for {one.name}", [*heads, "Fit rows", "Went no further because"] if parts else heads, rows,
         kind="dense", words={1, 5},
     )  # fmt: skip
-    chosen = element("p", "Chosen: ", element("code", _settings(one.files.candidate.get("settings"))), class_="note")
     summary = (
         f"{one.name}: {len(trials)} setting{'s' if len(trials) != 1 else ''} tried on select, by {view.metric_name}"
     )
-    return element("details", element("summary", summary), chosen, found)
+    return element("details", element("summary", summary), _chosen(one), found)
+
+
+def _chosen(one: Contender) -> Html | None:
+    """The settings it was made with; without a model the best that were tried, None where every fit failed."""
+    if one.files.candidate:
+        return element("p", "Chosen: ", element("code", _settings(one.files.candidate.get("settings"))), class_="note")
+    best = (one.search or {}).get("best")
+    return None if best is None else element("p", "Best: ", element("code", _settings(best["settings"])), class_="note")
 
 
 def _trial_row(place: int, trial: Json, *, parts: bool) -> list[Html | str]:
@@ -115,7 +125,7 @@ def _trial_row(place: int, trial: Json, *, parts: bool) -> list[Html | str]:
         str(place),
         element("code", _settings(trial.get("settings"))),
         _failed(trial) if trial.get("score") is None else percent(trial["score"]),
-        _clocked(trial.get("seconds")),
+        clocked(trial.get("seconds")),
     ]
     if parts:
         row += [count(trial.get("rows") or 0), shorten(str(trial.get("stopped") or "–"), 120)]

@@ -65,6 +65,7 @@ class StudyFiles:
         candidates: in any order.
         plan: plan.json.
         audit: audit.json.
+        search: search.json, where one budget was shared by all rungs.
         texts: the rows that the page may quote, by row number.
         next_rows: how many rows label-next.csv names, 0 if there is none.
         folder: how the page names the folder, in commands.
@@ -78,6 +79,7 @@ class StudyFiles:
     candidates: tuple[CandidateFiles, ...]
     plan: Json | None = None
     audit: Json | None = None
+    search: Json | None = None
     texts: Mapping[int, str] = field(default_factory=dict)
     next_rows: int = 0
     folder: str = "STUDY"
@@ -112,6 +114,7 @@ def read_study(folder: Path | str) -> StudyFiles:
         candidates=candidates,
         plan=_read_if_there(folder / "plan.json"),
         audit=_read_if_there(folder / "audit.json"),
+        search=_read_if_there(folder / "search.json"),
         texts=_quoted_texts(folder / "examples.parquet", candidates),
         next_rows=_count_rows(folder / "label-next.csv"),
         folder=str(folder),

@@ -13,6 +13,7 @@ from bigenough.report.markup import Html, element, join
 __all__ = [
     "bound",
     "carbon",
+    "clocked",
     "count",
     "dollars",
     "duration",
@@ -181,6 +182,13 @@ def quantity(data: Mapping[str, Any] | None, show: Show) -> Html:
         return element("span", "unknown", class_="unknown", title=f"unknown: {(data or {}).get('source', 'no record')}")
     figure = element("span", show(data["value"]), title=f"{data['provenance']}: {data['source']}")
     return figure if data["provenance"] == "measured" else join([figure, " ", tag(data["provenance"])])
+
+
+def clocked(seconds: float | None) -> Html:
+    """A time that this study's own clock told, unknown where it told none."""
+    if seconds is None:
+        return quantity(None, duration)
+    return quantity({"value": seconds, "provenance": "measured", "source": "clock of this study"}, duration)
 
 
 def with_interval(data: Mapping[str, Any] | None, show: Show = percent) -> Html:

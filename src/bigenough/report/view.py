@@ -38,12 +38,14 @@ class Contender:
         role: the part it played; a winner that is also the reference is the winner.
         comparison: its entry in verdict.json, None if it has none.
         reason: why it was left out or has no result.
+        search: its entry in search.json, None if it took part in no search over all rungs.
     """
 
     files: CandidateFiles
     role: Role
     comparison: Json | None
     reason: str | None
+    search: Json | None = None
 
     @property
     def name(self) -> str:
@@ -132,7 +134,7 @@ def view(files: StudyFiles) -> View:
     unfitted = [CandidateFiles(name, {}) for name in left_out if name not in known]
     contenders = tuple(
         sorted(
-            (_contender(one, verdict, left_out, fitted=one.name in known) for one in [*files.candidates, *unfitted]),
+            (_contender(one, files, left_out, fitted=one.name in known) for one in [*files.candidates, *unfitted]),
             key=lambda one: (one.size_bytes is None, one.size_bytes or 0.0, one.name),
         )
     )
@@ -149,10 +151,12 @@ def _best(contenders: tuple[Contender, ...], metric: str) -> Contender | None:
     return max(scored, key=lambda one: one.value(metric) or 0.0, default=None)
 
 
-def _contender(candidate: CandidateFiles, verdict: Json, left_out: Mapping[str, str], *, fitted: bool) -> Contender:
+def _contender(candidate: CandidateFiles, files: StudyFiles, left_out: Mapping[str, str], *, fitted: bool) -> Contender:
+    verdict = files.verdict
+    search = (files.search or {}).get("rungs", {}).get(candidate.name)
     comparison = next((one for one in verdict["comparisons"] if one["candidate"] == candidate.name), None)
     role = _role(candidate.name, verdict, comparison) if fitted else "no result"
-    return Contender(candidate, role, comparison, left_out.get(candidate.name))
+    return Contender(candidate, role, comparison, left_out.get(candidate.name), search)
 
 
 def _role(name: str, verdict: Json, comparison: Json | None) -> Role:
