@@ -67,7 +67,7 @@ def test_the_vocabulary_and_then_8_bits(splits, fitted, tmp_path):
     pruned = watched(VocabularyRung(parent_of("frozen", whole)), splits, bench)
     found = compare(expected, pruned.predictor.predict_proba(certify.texts), certify.labels)
     assert saved_bytes(pruned.predictor) <= 0.6 * saved_bytes(whole)
-    assert found.flips <= 0.005
+    assert found.flips <= 0.003
     assert pruned.record["dropped_ids"] >= 900
     answers = pruned.predictor.predict_proba(["頭痛と発熱が三日間続いています", "ألم في الرأس", "Knochenbruch", ""])
     np.testing.assert_allclose(answers.sum(axis=1), 1.0)
