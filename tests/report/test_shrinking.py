@@ -179,12 +179,18 @@ def test_the_processor_is_told_where_8_bit_variants_were_tried(home):
 
 
 def test_what_a_fit_gave_up_and_its_parity_are_told(home):
-    export = {"texts": 512, "max_probability_difference": 3.2e-6, "flips": 1}
+    export = {"reference": "its teacher", "texts": 512, "max_probability_difference": 3.2e-6, "flips": 1}
     notes = ["to keep within 2 minutes: 1.5 epochs instead of 4.0"]
     page = render(_with_record(read_study(home), "linear", {"notes": notes, "export": export}))
     assert "1.5 epochs instead of 4.0" in page
-    assert "on 512 select rows" in page
+    assert "on 512 select rows its graph and its teacher differ by" in page
     assert "3e−06 in a probability at most, and in 1 label." in page
+
+
+def test_what_was_not_compared_says_why(home):
+    export = {"not_compared": "torch is not installed (pip install it)"}
+    page = render(_with_record(read_study(home), "linear", {"export": export}))
+    assert "its graph was not compared with another implementation: torch is not installed (pip install it)." in page
 
 
 def test_refused_variants_are_told(home):

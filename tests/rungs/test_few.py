@@ -136,6 +136,9 @@ def test_an_encoder_that_tuning_spoils_stays_frozen(rung, bench):
     assert tuned < frozen
     assert seen.record["kept"] == 1
     assert seen.settings["steps"] == 0
+    assert seen.record["export"]["reference"] == "transformers' model of the same weights"
+    assert seen.record["export"]["max_probability_difference"] < 1e-5
+    assert seen.record["export"]["flips"] == 0
 
 
 NAMES = ("stolen", "transfer", "plot", "account")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-__all__ = ["Encoder", "plain_tokenizer", "tokenised"]
+__all__ = ["Encoder", "equal_lengths", "plain_tokenizer", "tokenised"]
 
 Array = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ class Encoder:
         for start in range(0, len(texts), WINDOW):
             window = texts[start : start + WINDOW]
             ids = tokenised(self.tokenizer, window, self.max_length)
-            for positions in _equal_lengths([len(row) for row in ids], 1 if self.alone else BATCH_TOKENS):
+            for positions in equal_lengths([len(row) for row in ids], 1 if self.alone else BATCH_TOKENS):
                 out[start + positions] = self.run(np.array([ids[i] for i in positions], dtype=np.int32))
             say((start + len(window)) / len(texts))
         return out
@@ -104,10 +104,10 @@ def tokenised(tokenizer: Tokenizer, texts: Sequence[str], max_length: int, *, sp
     return [encoding.ids for encoding in encodings]
 
 
-def _equal_lengths(lengths: Sequence[int], tokens: int = BATCH_TOKENS) -> Iterator[NDArray[np.int64]]:
+def equal_lengths(lengths: Sequence[int], tokens: int = BATCH_TOKENS) -> Iterator[NDArray[np.int64]]:
     """Positions of texts of one length, at most so many tokens (but one text) at a time, shortest first.
 
-    >>> [part.tolist() for part in _equal_lengths([3, 2, 3])]
+    >>> [part.tolist() for part in equal_lengths([3, 2, 3])]
     [[1], [0, 2]]
     """
     if len(lengths) == 1:  # the shortest way for the one text that somebody waits for

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from bigenough.models.bert import read_bert
+from bigenough.models.bert import BertModel, read_bert
 from bigenough.models.encoder import Encoder, plain_tokenizer
 from bigenough.models.resolve import Weights
 from bigenough.models.tokenizer_file import tokenizer_beside
@@ -29,12 +29,14 @@ class PreparedEncoder:
         weights: what they were made of.
         max_length: tokens a text is cut to.
         n_parameters: numbers in the graph.
+        middle: whether a sentence vector has the middle layer's mean before the last one's.
     """
 
     folder: Path
     weights: Weights
     max_length: int
     n_parameters: int
+    middle: bool = False
 
     @property
     def model(self) -> Path:
@@ -45,6 +47,10 @@ class PreparedEncoder:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, without padding, cut at ``max_length``."""
         return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+
+    def arrays(self) -> BertModel:
+        """What the graph is made of, read from the weights."""
+        return _read(self.weights, self.middle)
 
     def start(self, *, threads: int | None) -> Encoder:
         """The encoder, loaded."""
@@ -67,15 +73,13 @@ def prepared_encoder(weights: Weights, *, cache: Path, middle: bool = False) -> 
         _prepare(weights, folder, middle)
     facts = read_json(folder / "prepared.json")
     check_files(folder, facts["files"])
-    return PreparedEncoder(folder, weights, int(facts["max_length"]), int(facts["n_parameters"]))
+    return PreparedEncoder(folder, weights, int(facts["max_length"]), int(facts["n_parameters"]), middle)
 
 
 def _prepare(weights: Weights, folder: Path, middle: bool) -> None:
     from bigenough.models.graph import encoder_graph
 
-    model = read_bert(weights.folder)
-    if middle:
-        model = replace(model, config=replace(model.config, pooled=(len(model.layers) // 2,)))
+    model = _read(weights, middle)
     tokenizer = plain_tokenizer(tokenizer_beside(model, weights.folder), model.config.max_length)
     with atomic_folder(folder) as made:
         write_bytes(made / "model.onnx", encoder_graph(model))
@@ -87,3 +91,8 @@ def _prepare(weights: Weights, folder: Path, middle: bool) -> None:
             "files": file_hashes(made),
         }
         write_json(made / "prepared.json", facts)
+
+
+def _read(weights: Weights, middle: bool) -> BertModel:
+    model = read_bert(weights.folder)
+    return replace(model, config=replace(model.config, pooled=(len(model.layers) // 2,))) if middle else model

@@ -66,13 +66,20 @@ def _told(view: View, part: str, head: str) -> Html | None:
         record = one.files.candidate.get(part) or {}
         told = [str(note) for note in record.get("notes") or ()]
         if export := record.get("export"):
-            told.append(
-                f"on {count(export['texts'])} select rows its graph and the network that was trained differ by "
-                f"{probability_gap(export['max_probability_difference'])} in a probability at most, and in "
-                f"{count(export['flips'])} label{'s' if export['flips'] != 1 else ''}"
-            )
+            told.append(_parity(export))
         items += [element("li", element("strong", one.name), f": {line}.") for line in told]
     return join([element("p", head), element("ul", *items)]) if items else None
+
+
+def _parity(export: Json) -> str:
+    """How far a graph is from what it was held against, or why it was held against nothing."""
+    if "not_compared" in export:
+        return f"its graph was not compared with another implementation: {export['not_compared']}"
+    return (
+        f"on {count(export['texts'])} select rows its graph and {export['reference']} differ by "
+        f"{probability_gap(export['max_probability_difference'])} in a probability at most, and in "
+        f"{count(export['flips'])} label{'s' if export['flips'] != 1 else ''}"
+    )
 
 
 def _fitting_row(one: Contender) -> list[Html | str]:

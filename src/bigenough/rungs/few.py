@@ -32,6 +32,7 @@ from bigenough.rungs.row_weights import surely_better
 from bigenough.rungs.training.pairs import Contrast
 from bigenough.rungs.training.product import parity, predictor_of
 from bigenough.rungs.training.recipe import Recipe, Trained
+from bigenough.rungs.training.reference import untuned_parity
 from bigenough.task import Examples
 from bigenough.task.metrics import score
 
@@ -118,12 +119,16 @@ class FewRung(OnEncoder):
             for fit, found in ((tuned, tuned_score), (frozen, frozen_score))
         ]
         chosen = (tuned, frozen)[kept]
-        record = {**tuned.record, "variants": variants, "kept": kept}
-        if chosen.trained is not None:
-            record["export"] = parity(
-                chosen.predictor, chosen.trained, chosen.predictor.encoder.tokenizer, watch.texts, bench.threads
-            )
+        export = self._parity(chosen, watch, bench)
+        record = {**tuned.record, "variants": variants, "kept": kept, "export": export}
         return Watched(chosen.predictor, chosen.settings, record)
+
+    def _parity(self, fit: _Fit, watch: Examples, bench: Workbench) -> Mapping[str, Any]:
+        if fit.trained is None:
+            prepared = shared_encoder(self.encoder, bench).prepared
+            return untuned_parity(fit.predictor, prepared, watch.texts, bench)
+        tokenizer = fit.predictor.encoder.tokenizer
+        return parity(fit.predictor, fit.trained, tokenizer, watch.texts, bench.threads)
 
     def _fitted(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> _Fit:
         recipe, names = Contrast.of(settings), int(settings["names"])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.models.bert import BertModel
@@ -19,7 +20,7 @@ from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.training.recipe import Recipe, Trained
 
-__all__ = ["parity", "predictor_of"]
+__all__ = ["compared_texts", "difference", "parity", "predictor_of"]
 
 MOST_COMPARED = 512
 """Texts on which a graph is compared with torch."""
@@ -36,10 +37,7 @@ def predictor_of(trained: Trained, tokenizer: Tokenizer, bench: Workbench) -> En
 def parity(
     predictor: EncoderPredictor, body: BertModel, tokenizer: Tokenizer, texts: Sequence[str], threads: int
 ) -> dict[str, Any]:
-    """How far onnxruntime's probabilities are from torch's in 32 bits: the largest difference, and label flips.
-
-    Of many texts 512 are compared, spread over all lengths, the longest among them.
-    """
+    """How far onnxruntime's probabilities are from torch's in 32 bits, on ``compared_texts``."""
     import torch
 
     from bigenough.rungs.training.machine import Machine, borrowed
@@ -47,9 +45,7 @@ def parity(
     from bigenough.rungs.training.rows import Rows, token_ids, used_tokens
     from bigenough.rungs.training.steps import scores_of
 
-    by_length = sorted(texts, key=len)
-    places = np.linspace(0, len(texts) - 1, min(len(texts), MOST_COMPARED)).round().astype(int)
-    texts = [by_length[place] for place in places]
+    texts = compared_texts(texts)
     longest = predictor.encoder.max_length
     ids = token_ids(plain_tokenizer(tokenizer, longest), texts, longest)
     used = used_tokens(ids)
@@ -59,9 +55,29 @@ def parity(
         network = built(body, used, Recipe(dropout=0.0), prior, predictor.head, exact)
         network.normalise = body.config.normalise
         expected = scores_of(network, Rows.of(ids, used), exact)
-    found = predictor.predict_proba(texts)
+    return difference(predictor.predict_proba(texts), expected, "the network that was trained")
+
+
+def compared_texts(texts: Sequence[str]) -> list[str]:
+    """Those on which a graph is compared: of many 512, spread over all lengths, the longest among them.
+
+    >>> [len(text) for text in compared_texts(["a" * (i + 1) for i in range(2048)])][:3]
+    [1, 5, 9]
+    """
+    by_length = sorted(texts, key=len)
+    places = np.linspace(0, len(texts) - 1, min(len(texts), MOST_COMPARED)).round().astype(int)
+    return [by_length[place] for place in places]
+
+
+def difference(found: NDArray[np.float64], expected: NDArray[np.float64], reference: str) -> dict[str, Any]:
+    """The largest difference of (n, k) probabilities from those of a reference, and label flips; JSON values.
+
+    >>> difference(np.array([[0.75, 0.25]]), np.array([[0.5, 0.5]]), "another model")
+    {'reference': 'another model', 'texts': 1, 'max_probability_difference': 0.25, 'flips': 0}
+    """
     return {
-        "texts": len(texts),
+        "reference": reference,
+        "texts": len(found),
         "max_probability_difference": float(np.abs(found - expected).max(initial=0.0)),
         "flips": int((found.argmax(axis=1) != expected.argmax(axis=1)).sum()),
     }
