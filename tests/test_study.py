@@ -245,6 +245,21 @@ def test_when_every_rung_fails_it_is_an_error(diagnoses: pl.DataFrame, tmp_path:
         fit_small(diagnoses, tmp_path / "study", rungs=("linear",))
 
 
+def test_labels_that_say_nothing_are_nothing_for_label_names(diagnoses: pl.DataFrame, tmp_path: Path):
+    coded = diagnoses.with_columns(pl.col("chapter").str.slice(0, 2))
+    rungs = ("majority", "label-names")
+    study = fit_small(coded, tmp_path / "codes", rungs=rungs)
+    assert set(study.candidates) == {"majority"}
+    (left,) = (each for each in study.verdict.left_out if each.candidate == "label-names")
+    assert "4 of 4 hold no word: '02', '07', '10', '14' (--descriptions" in left.reason
+    meanings = {chapter[:2]: chapter for chapter in diagnoses["chapter"]}
+    told = fit_small(coded, tmp_path / "told", rungs=rungs, descriptions=meanings)
+    assert set(told.candidates) == {"majority", "label-names"}
+    export = told.candidates["label-names"].record["record"]["export"]
+    assert export["flips"] == 0 if "flips" in export else "not installed" in export["not_compared"]
+    assert ("select rows its graph and" in told.report.read_text()) == ("flips" in export)
+
+
 def test_unlabelled_rows_are_ranked_when_the_data_cannot_tell(diagnoses: pl.DataFrame, tmp_path: Path):
     some = diagnoses.sample(160, seed=3, shuffle=True)
     rest = diagnoses.select("term").tail(300)

@@ -230,7 +230,7 @@ class Ladder:
 
     def _unsuited(self, rung: Rung) -> str | None:
         asked: Callable[..., str | None] | None = getattr(rung, "unsuited", None)
-        return None if asked is None else asked(self.job.fit, len(self.job.task.classes))
+        return None if asked is None else asked(self.job.fit, len(self.job.task.classes), self.bench)
 
     def _fit_one(self, rung: Rung, searched: Found | None = None, budget: Budget | None = None) -> Candidate:
         opened = sorted(self.folder.candidates.glob(f"{rung.name}-{KEY}/certify.npz"))

@@ -196,9 +196,9 @@ def test_a_short_budget_gives_fewer_steps_and_says_so(rung, bench, monkeypatch):
 
 
 @pytest.mark.parametrize(("rows", "classes", "fits"), [(4, 4, False), (8, 4, True), (256, 4, True), (260, 4, False)])
-def test_for_how_many_labels_it_is(rung, rows, classes, fits):
+def test_for_how_many_labels_it_is(rung, bench, rows, classes, fits):
     examples = sentences(rows // classes, 0)
-    said = rung.unsuited(examples, classes)
+    said = rung.unsuited(examples, classes, bench)
     assert (said is None) == fits
     if said:
         assert f"{rows / classes:g} on average" in said

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from models.tiny_bert import write_model
 from rungs.contract import AWKWARD, Case, RungContract, assert_probabilities, assert_same, labels_of
 
@@ -117,6 +119,34 @@ def test_numbers_for_names(own, bench, examples):
     described = replace(numbered, descriptions={"label_0": "lost card", "label_1": "pay money"})
     told = own.fit(examples, 2, SETTINGS, described)
     assert told.predict_proba(["lost card", "pay money"]).argmax(axis=1).tolist() == [0, 1]
+
+
+def test_it_is_nothing_for_names_without_a_word(own, bench, examples):
+    numbered = replace(bench, class_names=("LABEL_0", "LABEL_1"))
+    assert "2 of 2 hold no word: 'LABEL_0', 'LABEL_1'" in own.unsuited(examples, 2, numbered)
+    assert "--descriptions" in own.unsuited(examples, 2, numbered)
+    half = replace(numbered, descriptions={"LABEL_0": "lost card", "LABEL_1": " "})
+    assert "1 of 2 hold no word: 'LABEL_1' (" in own.unsuited(examples, 2, half)
+    described = replace(numbered, descriptions={"LABEL_0": "lost card", "LABEL_1": "pay money"})
+    assert own.unsuited(examples, 2, described) is None
+    assert own.unsuited(examples, 2, bench) is None
+    many = own.unsuited(examples, 9, replace(bench, class_names=tuple("abcdefghi")))
+    assert "'a', 'b', 'c', 'd', 'e', … (" in many
+
+
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(
+    st.lists(st.sampled_from(["E11.9", "b", "7", "card", "no", "冷"]), min_size=2, unique=True), st.data()
+)
+def test_it_is_for_names_that_have_a_word_or_a_description(examples, names, data):
+    described = data.draw(st.sets(st.sampled_from(names)))
+    told = Workbench(
+        seed=0, threads=1, cache=Path(), class_names=tuple(names), descriptions=dict.fromkeys(described, "a card")
+    )
+    mute = set(names) & {"E11.9", "b", "7"} - described
+    said = LabelNamesRung().unsuited(examples, len(names), told)
+    assert (said is None) == (not mute)
+    assert all(repr(name) in said for name in mute)
 
 
 def test_as_many_names_as_classes(own, bench, examples):

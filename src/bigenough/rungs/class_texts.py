@@ -8,9 +8,12 @@ number or a code may mean: that takes a description.
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
-__all__ = ["TEMPLATES", "class_texts", "names_say_nothing", "readable_names"]
+__all__ = ["TEMPLATES", "class_texts", "names_say_nothing", "readable_names", "wordless_names"]
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "name": ("{}",),
@@ -42,7 +45,23 @@ def names_say_nothing(names: Sequence[str]) -> bool:
     >>> names_say_nothing(["label_0", "label_1"]), names_say_nothing(["C50", "J45"]), names_say_nothing(["ham", "spam"])
     (True, True, False)
     """
-    return not any(_says_something(name) for name in readable_names(names))
+    return len(wordless_names(names)) == len(names)
+
+
+def wordless_names(names: Sequence[str]) -> list[str]:
+    """The names without a word: numbers, single letters, codes, and those that only a number at the end sets apart.
+
+    >>> wordless_names(["E11.9", "no", "b", "class2", "class3", "covid19", "良"])
+    ['E11.9', 'b', 'class2', 'class3']
+    """
+    words = readable_names(names)
+    stems = [_without_number(each) for each in words]
+    shared = Counter(stem.casefold() for stem in stems)
+    return [
+        name
+        for name, each, stem in zip(names, words, stems, strict=True)
+        if not any(_is_word(token) for token in each.split()) or (stem != each and shared[stem.casefold()] > 1)
+    ]
 
 
 def class_texts(names: Sequence[str], descriptions: Mapping[str, str], templates: Sequence[str]) -> list[list[str]]:
@@ -59,11 +78,31 @@ def class_texts(names: Sequence[str], descriptions: Mapping[str, str], templates
 
 
 def _words(name: str) -> list[str]:
-    apart = re.sub(r"([^\W\d_A-Z])([A-Z])", r"\1 \2", name)
+    apart = re.sub(r"([^\W\d_A-Z])([A-Z])", r"\1 \2", unicodedata.normalize("NFC", name))
     apart = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", apart)
-    return re.sub(r"[\W_]+", " ", apart).split()
+    spaced = "".join(each if each.isalnum() or _is_mark(each) else " " for each in apart)
+    return [word for word in spaced.split() if any(each.isalnum() for each in word)]
 
 
-def _says_something(name: str) -> bool:
-    """Three letters in a row, or any letter beyond ASCII: in some scripts one of them is a word."""
-    return re.search(r"[^\W\d_]{3}", name) is not None or any(each.isalpha() and not each.isascii() for each in name)
+def _without_number(name: str) -> str:
+    return re.sub(r"(\s*\d+)+$", "", name)
+
+
+def _is_word(token: str) -> bool:
+    """Two letters in a row or more; three where digits touch them, since codes have two; one where it is a syllable."""
+    runs = ("".join(run) for letters, run in groupby(token, _is_letter) if letters)
+    return any(len(run) >= (2 if run == token else 3) or any(map(_is_syllable, run)) for run in runs)
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalpha() or _is_mark(character)
+
+
+def _is_mark(character: str) -> bool:
+    """Whether it belongs to the letter before it: an accent, or a vowel in the scripts of India and Thailand."""
+    return unicodedata.category(character).startswith("M")
+
+
+def _is_syllable(character: str) -> bool:
+    """Whether it may be a word by itself: Chinese characters and Hangul."""
+    return unicodedata.name(character, "").startswith(("CJK UNIFIED", "CJK COMPATIBILITY", "HANGUL SYLLABLE"))

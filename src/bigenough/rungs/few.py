@@ -57,19 +57,19 @@ class FewRung(OnEncoder):
     """A contrastively tuned encoder; ``encoder`` is a name or folder that ``models.resolve`` understands."""
 
     name = "few"
-    version = 1
+    version = 2
     summary = "sentence encoder, tuned by contrast on few labels, with logistic regression"
     place = 41
     requires = ("torch", "transformers")
     extra = "tune"
     costly = True
 
-    def unsuited(self, examples: Examples, n_classes: int) -> str | None:
+    def unsuited(self, examples: Examples, n_classes: int, bench: Workbench) -> str | None:
         """Whether there are too few or too many labels a class, on average."""
         labels = len(examples) / max(1, n_classes)
         if FEWEST <= labels <= MOST:
             return None
-        return f"it is made for {FEWEST} to {MOST} labels a class, and there are {labels:.3g} on average"
+        return f"is made for {FEWEST} to {MOST} labels a class, and there are {labels:.3g} on average"
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Steps and rows by the numbers of labels and classes, and the head that suits so many classes.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bigenough.errors import BadOption, RungFailed
 from bigenough.models import DEFAULT_ENCODER, resolve
 from bigenough.models.prepared import prepared_encoder
-from bigenough.rungs.class_texts import TEMPLATES, class_texts, names_say_nothing
+from bigenough.rungs.class_texts import TEMPLATES, class_texts, wordless_names
 from bigenough.rungs.frozen import shared_encoder
 from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
@@ -37,6 +37,8 @@ SCALE = 20.0
 """What a cosine is multiplied by: classes that are 0.1 apart differ by a factor of 7 in probability."""
 ENOUGH = 5.0
 """Texts at which a class's own centre counts half of what it would with very many."""
+MOST_SHOWN = 5
+"""Class names that a message has at most."""
 MOST_READ = 20_000
 """Texts from which the centres are taken; more would move them no more."""
 
@@ -49,9 +51,19 @@ class LabelNamesRung(OnEncoder):
     """
 
     name = "label-names"
-    version = 1
+    version = 2
     summary = "sentence encoder, frozen, compared with the class names; learns from no label"
     place = 22
+
+    def unsuited(self, examples: Examples, n_classes: int, bench: Workbench) -> str | None:
+        """Whether a class has neither a word in its name nor a description: texts would fall to it by chance."""
+        mute = _undescribed(bench.class_names, bench.descriptions)
+        if not mute:
+            return None
+        return (
+            f"compares texts with the names of classes, and {len(mute)} of {len(bench.class_names)} hold no word: "
+            f"{_shown(mute)} (--descriptions says what they mean)"
+        )
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Names in a few sentences, moved once towards the texts that lie near them."""
@@ -203,13 +215,21 @@ def _checked_names(names: Sequence[str], descriptions: Mapping[str, str], n_clas
     unknown = sorted(set(descriptions) - set(names))
     if unknown:
         raise BadOption(f"Descriptions were given for {unknown}, which are no classes. The classes: {list(names)}.")
-    if names_say_nothing(names) and not any(text.strip() for text in descriptions.values()):
-        shown = ", ".join(repr(name) for name in names[:5])
+    if len(_undescribed(names, descriptions)) == n_classes:
         raise RungFailed(
-            f"The class names ({shown}{', …' if len(names) > 5 else ''}) are numbers or codes that no encoder "
-            "understands. Describe the classes in words, or leave the rung 'label-names' out."
+            f"The class names ({_shown(names)}) are numbers or codes that no encoder understands. "
+            "Describe the classes in words, or leave the rung 'label-names' out."
         )
     return tuple(names)
+
+
+def _undescribed(names: Sequence[str], descriptions: Mapping[str, str]) -> list[str]:
+    """The names that hold no word and are not described."""
+    return [name for name in wordless_names(names) if not descriptions.get(name, "").strip()]
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:MOST_SHOWN])) + (", …" if len(names) > MOST_SHOWN else "")
 
 
 def _checked(settings: Settings) -> Mapping[str, Any]:

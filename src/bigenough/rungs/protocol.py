@@ -140,7 +140,8 @@ class Rung(Protocol):
 
     ``requires``: modules that must be importable, as in ``("torch", "transformers")``, and ``extra``, the extra that
     brings them. A rung that lacks one is left out of "all rungs", with a note, and named it raises ``MissingExtra``.
-    ``unsuited(examples, n_classes)``: a sentence why this data is nothing for the rung, or None. It is left out then.
+    ``unsuited(examples, n_classes, bench)``: why this data is nothing for the rung, without its name ("is made for …"),
+    or None. It is left out then.
     ``on_request``: True when it is raced only if it is named, or its model is, since reading a row takes it long.
     ``costly``: True when one fit takes minutes. It keeps within ``bench.fit_minutes``, its models are kept, and the
     search spends its minutes on one fit, the refit, and further trials or a learning curve only while they last.
