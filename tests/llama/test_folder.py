@@ -5,9 +5,13 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -164,6 +168,10 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4}
         ({"num_attention_heads": 0}, "whole number num_attention_heads above zero"),
         ({"rms_norm_eps": "small"}, "a number rms_norm_eps"),
         ({"vocab_size": None}, "whole number vocab_size"),
+        ({"vocab_size": 2**31 - 1}, "vocab_size above zero and at most 1,000,000"),
+        ({"max_position_embeddings": 2**40}, "max_position_embeddings above zero and at most"),
+        ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e300}}, "a number rope_theta above zero"),
+        ({"tie_word_embeddings": "false"}, "true or false for tie_word_embeddings. Got 'false'"),
         ({"vocab_size": 99}, "do not belong together"),
     ],
 )
@@ -183,13 +191,61 @@ def test_a_damaged_file(name, text, whole, tmp_path):
         folder_as_gguf(tmp_path / "model", tmp_path / "cache")
 
 
-@pytest.mark.parametrize("named", [None, [1], {"model.norm.weight": "../secret.safetensors"}, {"model.norm.weight": 7}])
-def test_an_index_of_shards_that_leads_nowhere(named, whole, tmp_path):
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (None, "an object weight_map. Got none"),
+        ([1], r"an object weight_map. Got \[1\]"),
+        ({}, "lacks model.safetensors"),
+        ({"model.norm.weight": "../secret.safetensors"}, "lacks ../secret.safetensors"),
+        ({"model.norm.weight": 7}, "a text model.norm.weight. Got 7"),
+    ],
+)
+def test_an_index_of_shards_that_leads_nowhere(named, said, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").rename(tmp_path / "secret.safetensors")
     (tmp_path / "model" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": named}))
-    with pytest.raises(UnsupportedModel, match="lacks"):
+    with pytest.raises(UnsupportedModel, match=said):
         folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ([1], r"a list chat_template of objects. Got \[1\]"),
+        ([{"name": "default"}], "a text template. Got none"),
+        ([{"name": ["default"], "template": "x"}], "a text name"),
+    ],
+)
+def test_chat_templates_that_make_no_sense(template, said, whole, tmp_path):
+    rewritten(whole, tmp_path, "tokenizer_config.json", chat_template=template)
+    with pytest.raises(UnsupportedModel, match=rf"model/tokenizer_config\.json .*{said}"):
+        folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("text", ["[1]", "[" * 100_000], ids=["list", "nested without end"])
+def test_a_tokenizer_config_that_is_no_object(text, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "model")
+    (tmp_path / "model" / "tokenizer_config.json").write_text(text)
+    with pytest.raises(UnsupportedModel, match="do not fit together"):
+        folder_as_gguf(tmp_path / "model", tmp_path / "cache")
+
+
+@settings(max_examples=60)
+@given(data=st.data(), file=st.sampled_from(["config.json", "tokenizer_config.json", "tokenizer.json"]))
+def test_any_key_may_go_or_change(data, file, whole):
+    """It becomes a file that llama.cpp reads, or the refusal says of which folder."""
+    key = data.draw(st.sampled_from(sorted(json.loads((whole / file).read_text()))))
+    odd = [None, True, False, -1, 0, 1, 2, 7, 2**31, 10**30, 0.5, 1e300, float("inf"), "", "12", [], [1], {}, {"a": 1}]
+    with tempfile.TemporaryDirectory() as place:
+        rewritten(whole, Path(place), file, **{key: data.draw(st.sampled_from(odd))})
+        try:
+            made = folder_as_gguf(Path(place) / "model", Path(place) / "cache")
+        except UnsupportedModel as error:
+            said = str(error)
+        else:
+            said = f"{place}: {load_model(made, threads=1).begin}"
+        assert place in said
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e6])

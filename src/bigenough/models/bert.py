@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.errors import UnsupportedModel
-from bigenough.models.folder_json import read_object
+from bigenough.models.folder_json import flag, integer, number, read_object, read_objects, text
 from bigenough.models.tensor_file import TensorFile
-from bigenough.storage import read_json
 
-__all__ = ["BertConfig", "BertModel", "Layer", "read_bert"]
+__all__ = ["BertConfig", "BertModel", "Layer", "read_bert", "vocabulary_rows"]
 
 Array = NDArray[np.float32]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
@@ -32,6 +31,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "gelu_fast": "gelu_tanh",
     "relu": "relu",
 }
+CONFIG = "config.json"
 LONGEST = 256
 """Tokens a text is cut to, when the model itself would take more: attention's cost grows with the square of it."""
 
@@ -184,49 +184,59 @@ def read_bert(folder: Path) -> BertModel:
     """The encoder in a folder of config.json and model.safetensors, as transformers and sentence-transformers write it.
 
     Raises:
-        UnsupportedModel: another architecture, an array that is missing or has another shape than config.json says,
-            or a pooling that is neither mean nor first token.
+        UnsupportedModel: another architecture, a file or a value that is missing or makes no sense, an array that is
+            missing or has another shape than config.json says, or a pooling that is neither mean nor first token.
     """
-    raw = read_object(folder / "config.json")
+    path = folder / CONFIG
+    raw = read_object(path)
     config = _config(folder, raw)
+    tokens, inner = vocabulary_rows(raw, path), integer(raw, _stated(raw, "intermediate_size", "hidden_dim"), path)
     arrays = _Arrays(folder, FAMILIES[config.family])
-    words = arrays.get("embeddings.word_embeddings.weight", (int(raw["vocab_size"]), config.width))
-    layers = tuple(
-        _layer(arrays, config, i, int(raw.get("intermediate_size", raw.get("hidden_dim", 0))))
-        for i in range(config.layers)
-    )
+    words = arrays.get("embeddings.word_embeddings.weight", (tokens, config.width))
+    layers = tuple(_layer(arrays, config, i, inner) for i in range(config.layers))
     return BertModel(
         config, words, _positions(arrays, raw, config), arrays.norm("embeddings.LayerNorm", config.width), layers
     )
 
 
+def vocabulary_rows(raw: Mapping[str, Any], path: Path) -> int:
+    """How many token vectors the weights have, as config.json says; they are held to it when they are read.
+
+    Raises:
+        UnsupportedModel: it does not say.
+    """
+    return integer(raw, "vocab_size", path)
+
+
 def _config(folder: Path, raw: Mapping[str, Any]) -> BertConfig:
+    path = folder / CONFIG
     family = str(raw.get("model_type"))
     if family not in FAMILIES:
         raise UnsupportedModel(
-            f"{folder / 'config.json'} says model_type {family!r}. Encoders of these types can be used: "
-            f"{sorted(FAMILIES)}. Name another model with --encoder."
+            f"{path} says model_type {family!r}. Encoders of these types can be used: {sorted(FAMILIES)}. Name another "
+            "model with --encoder."
         )
-    if raw.get("position_embedding_type", "absolute") != "absolute":
-        raise UnsupportedModel(
-            f"{folder} has {raw['position_embedding_type']!r} positions; only 'absolute' ones are known."
-        )
-    activation = str(raw.get("hidden_act", raw.get("activation", "gelu")))
+    positions = text(raw, "position_embedding_type", path, default="absolute")
+    if positions != "absolute":
+        raise UnsupportedModel(f"{path} says {positions!r} positions; only 'absolute' ones are known.")
+    activation = text(raw, _stated(raw, "hidden_act", "activation"), path, default="gelu")
     if activation not in ACTIVATIONS:
-        raise UnsupportedModel(f"{folder} has the activation {activation!r}; these are known: {sorted(ACTIVATIONS)}.")
-    width = _either(folder, raw, "hidden_size", "dim")
-    heads = _either(folder, raw, "num_attention_heads", "n_heads")
+        raise UnsupportedModel(f"{path} says the activation {activation!r}; these are known: {sorted(ACTIVATIONS)}.")
+    width = integer(raw, _stated(raw, "hidden_size", "dim"), path)
+    heads = integer(raw, _stated(raw, "num_attention_heads", "n_heads"), path)
     if width % heads:
-        raise UnsupportedModel(f"{folder / 'config.json'} shares {width} dimensions out over {heads} heads, unevenly.")
+        raise UnsupportedModel(f"{path} shares {width} dimensions out over {heads} heads, unevenly.")
     pooling, normalise = _sentence(folder)
-    pad_id = int(raw.get("pad_token_id") or 0)
-    taken = int(raw["max_position_embeddings"]) - (pad_id + 1 if family in ROBERTA_LIKE else 0)
+    pad_id = integer(raw, "pad_token_id", path, low=0, high=vocabulary_rows(raw, path) - 1, default=0)
+    # RoBERTa counts positions from pad_id + 1 (fairseq's convention).
+    before = pad_id + 1 if family in ROBERTA_LIKE else 0
+    taken = integer(raw, "max_position_embeddings", path, low=before + 1) - before
     return BertConfig(
         family=family,
         width=width,
         heads=heads,
-        layers=_either(folder, raw, "num_hidden_layers", "n_layers"),
-        epsilon=float(raw.get("layer_norm_eps", 1e-12)),
+        layers=integer(raw, _stated(raw, "num_hidden_layers", "n_layers"), path),
+        epsilon=number(raw, "layer_norm_eps", path, default=1e-12),
         activation=ACTIVATIONS[activation],
         pad_id=pad_id,
         max_length=min(LONGEST, taken, _wanted_length(folder)),
@@ -235,16 +245,14 @@ def _config(folder: Path, raw: Mapping[str, Any]) -> BertConfig:
     )
 
 
-def _either(folder: Path, raw: Mapping[str, Any], *names: str) -> int:
-    for name in names:
-        if name in raw:
-            return int(raw[name])
-    raise UnsupportedModel(f"{folder / 'config.json'} should have {' or '.join(names)}, and has neither.")
+def _stated(raw: Mapping[str, Any], *names: str) -> str:
+    """The one of a value's names under which it stands; all of them, for an error, where it does not."""
+    return next((name for name in names if raw.get(name) is not None), " or ".join(names))
 
 
 def _wanted_length(folder: Path) -> int:
     path = folder / "sentence_bert_config.json"
-    return int(read_object(path).get("max_seq_length") or LONGEST) if path.is_file() else LONGEST
+    return integer(read_object(path), "max_seq_length", path, default=LONGEST) if path.is_file() else LONGEST
 
 
 def _sentence(folder: Path) -> tuple[Literal["mean", "cls"], bool]:
@@ -252,7 +260,10 @@ def _sentence(folder: Path) -> tuple[Literal["mean", "cls"], bool]:
     path = folder / "modules.json"
     if not path.is_file():
         return "mean", True
-    kinds = {str(module["type"]).rsplit(".", 1)[-1]: folder / str(module["path"]) for module in read_json(path)}
+    kinds = {
+        text(module, "type", path).rsplit(".", 1)[-1]: folder / text(module, "path", path)
+        for module in read_objects(path)
+    }
     unknown = sorted(set(kinds) - {"Transformer", "Pooling", "Normalize"})
     if unknown:
         raise UnsupportedModel(f"{path} has the parts {unknown}; Transformer, Pooling and Normalize are known.")
@@ -264,9 +275,9 @@ def _sentence(folder: Path) -> tuple[Literal["mean", "cls"], bool]:
 
 def _pooling(path: Path) -> Literal["mean", "cls"]:
     raw = read_object(path)
-    ways = sorted(name for name, value in raw.items() if name.startswith("pooling_mode_") and value)
-    if "pooling_mode" in raw:
-        ways = [f"pooling_mode_{raw['pooling_mode']}"]
+    ways = sorted(name for name in raw if name.startswith("pooling_mode_") and flag(raw, name, path))
+    if raw.get("pooling_mode") is not None:
+        ways = [f"pooling_mode_{text(raw, 'pooling_mode', path)}"]
     if ways in (["pooling_mode_mean_tokens"], ["pooling_mode_mean"]):
         return "mean"
     if ways in (["pooling_mode_cls_token"], ["pooling_mode_cls"]):
@@ -310,13 +321,15 @@ class _Arrays:
 
 
 def _positions(arrays: _Arrays, raw: Mapping[str, Any], config: BertConfig) -> Array:
-    table = arrays.get("embeddings.position_embeddings.weight", (int(raw["max_position_embeddings"]), config.width))
-    # RoBERTa counts positions from pad_id + 1 (fairseq's convention).
+    path = arrays.path.parent / CONFIG
+    n_positions = integer(raw, "max_position_embeddings", path)
+    table = arrays.get("embeddings.position_embeddings.weight", (n_positions, config.width))
     first = config.pad_id + 1 if config.family in ROBERTA_LIKE else 0
     positions = table[first : first + config.max_length]
     segments = "embeddings.token_type_embeddings.weight"
     if arrays.has(segments):
-        positions = positions + arrays.get(segments, (int(raw.get("type_vocab_size", 2)), config.width))[0]
+        n_segments = integer(raw, "type_vocab_size", path, default=2)
+        positions = positions + arrays.get(segments, (n_segments, config.width))[0]
     return np.ascontiguousarray(positions)
 
 

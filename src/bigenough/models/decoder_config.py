@@ -7,14 +7,13 @@ way than it was trained: another activation, stretched positions, sliding window
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bigenough.errors import UnsupportedModel
-from bigenough.models.folder_json import read_object
+from bigenough.models.folder_json import flag, integer, number, read_object
 from bigenough.models.gguf_weights import ARCHITECTURES, Field
 
 __all__ = ["CONFIG", "FAMILIES", "DecoderConfig", "read_decoder_config"]
@@ -27,6 +26,8 @@ UINT32, FLOAT32 = 4, 6
 _ACTIVATIONS = ("silu", "swish")
 _WINDOW = 4096
 """What transformers takes for Mistral models whose config names no sliding window."""
+_MOST_TOKENS, _MOST_LAYERS = 1_000_000, 1_000
+"""More than any model has: a list of names is made of so many before the weights are looked at."""
 _HEADS_OF_KEYS = {"mistral": 8, "qwen2": 32, "qwen3": 32}
 """What transformers takes where ``num_key_value_heads`` is not there; llama takes as many as there are heads."""
 
@@ -91,22 +92,23 @@ def read_decoder_config(folder: Path) -> DecoderConfig:
     Raises:
         UnsupportedModel: it is missing or no JSON, lacks a number, or tells of a model that is not known here.
     """
-    raw = read_object(folder / CONFIG)
+    path = folder / CONFIG
+    raw = read_object(path)
     kind = _known_kind(folder, raw)
-    width, heads = _whole(folder, raw, "hidden_size"), _whole(folder, raw, "num_attention_heads")
+    width, heads = integer(raw, "hidden_size", path), integer(raw, "num_attention_heads", path)
     return DecoderConfig(
         architecture=FAMILIES[kind],
-        tokens=_whole(folder, raw, "vocab_size"),
+        tokens=integer(raw, "vocab_size", path, high=_MOST_TOKENS),
         width=width,
-        layers=_whole(folder, raw, "num_hidden_layers"),
+        layers=integer(raw, "num_hidden_layers", path, high=_MOST_LAYERS),
         heads=heads,
-        key_heads=_whole(folder, raw, "num_key_value_heads", _HEADS_OF_KEYS.get(kind, heads)),
-        head_size=_whole(folder, raw, "head_dim", 128 if kind == "qwen3" else max(1, width // heads)),
-        inner=_whole(folder, raw, "intermediate_size"),
-        longest=_whole(folder, raw, "max_position_embeddings"),
-        epsilon=_broken(folder, raw, "rms_norm_eps", 1e-6),
+        key_heads=integer(raw, "num_key_value_heads", path, default=_HEADS_OF_KEYS.get(kind, heads)),
+        head_size=integer(raw, "head_dim", path, default=128 if kind == "qwen3" else max(1, width // heads)),
+        inner=integer(raw, "intermediate_size", path),
+        longest=integer(raw, "max_position_embeddings", path),
+        epsilon=number(raw, "rms_norm_eps", path, default=1e-6),
         base=_base(folder, raw),
-        tied=bool(raw.get("tie_word_embeddings", False)),
+        tied=flag(raw, "tie_word_embeddings", path),
     )
 
 
@@ -146,20 +148,4 @@ def _base(folder: Path, raw: Mapping[str, Any]) -> float:
     found = {"rope_theta": raw.get("rope_theta")}
     for rope in reversed(told):
         found |= {"rope_theta": rope["rope_theta"]} if rope.get("rope_theta") is not None else {}
-    return _broken(folder, found, "rope_theta", 10000.0)
-
-
-def _whole(folder: Path, raw: Mapping[str, Any], name: str, default: int | None = None) -> int:
-    """A whole number above zero."""
-    found = default if raw.get(name) is None else raw[name]
-    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-        raise UnsupportedModel(f"{folder / CONFIG} should have a whole number {name} above zero. Got {found!r}.")
-    return found
-
-
-def _broken(folder: Path, raw: Mapping[str, Any], name: str, default: float) -> float:
-    """A number above zero."""
-    found = default if raw.get(name) is None else raw[name]
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < math.inf:
-        raise UnsupportedModel(f"{folder / CONFIG} should have a number {name} above zero. Got {found!r}.")
-    return float(found)
+    return number(found, "rope_theta", folder / CONFIG, default=10000.0)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bigenough.errors import UnsupportedModel
 from bigenough.models.decoder_config import CONFIG, FAMILIES, DecoderConfig, read_decoder_config
 from bigenough.models.decoder_vocabulary import STRING, UINT32, vocabulary_fields
-from bigenough.models.folder_json import read_object
+from bigenough.models.folder_json import read_object, section, text
 from bigenough.models.gguf_weights import Field, GgufModel, Tensor, name_in_file
 from bigenough.models.tensor_file import TensorFile
 
@@ -136,8 +136,8 @@ def _weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     shards: list[str] = []
     if (folder / SHARDS).is_file():
-        named = read_object(folder / SHARDS).get("weight_map")
-        shards = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
+        named = section(read_object(folder / SHARDS), "weight_map", folder / SHARDS)
+        shards = sorted({text(named, array, folder / SHARDS) for array in named})
     missing = [name for name in shards if Path(name).name != name or not (folder / name).is_file()]
     if missing or not shards:
         raise UnsupportedModel(

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigenough.errors import MissingExtra, UnsupportedModel
-from bigenough.models.folder_json import read_object
+from bigenough.models.folder_json import flag, integer, listing, read_object, section, text
 from bigenough.models.gguf_weights import Field
+from bigenough.models.tokenizer_file import read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,15 +38,9 @@ def folder_tokenizer(folder: Path) -> Tokenizer:
         UnsupportedModel: tokenizer.json is missing, cannot be read, is no byte-level BPE, or changes texts by more than
             Unicode's form NFC.
     """
-    from tokenizers import Tokenizer
-
     path = folder / "tokenizer.json"
-    raw = read_object(path)
-    try:
-        found = Tokenizer.from_file(str(path))
-        kind = str(raw["model"]["type"])
-    except Exception as error:  # the library raises bare exceptions
-        raise UnsupportedModel(f"{path} cannot be read as a tokenizer ({error}). Save or download it again.") from error
+    raw, found = read_object(path), read_tokenizer(path)
+    kind = text(section(raw, "model", path), "type", path)
     if kind != "BPE" or "ByteLevel" not in _kinds(raw.get("decoder")):
         raise UnsupportedModel(
             f"{path} is a {kind} tokenizer that does not stand on bytes. Folders of models with byte-level BPE "
@@ -95,7 +90,7 @@ def vocabulary_fields(folder: Path, rows: int, pre: str) -> dict[str, Field]:
     # Where nothing says that a text begins with a token of its own, none does; llama.cpp would add one by itself.
     for kind, adds in {"bos": False, **special.add_special_token}.items():
         fields[f"tokenizer.ggml.add_{kind}_token"] = Field(adds, BOOL, None)
-    template = _template(special.chat_template)
+    template = _template(folder, special.chat_template)
     if template is not None:
         fields["tokenizer.chat_template"] = Field(template, STRING, None)
     return fields
@@ -104,9 +99,11 @@ def vocabulary_fields(folder: Path, rows: int, pre: str) -> dict[str, Field]:
 def _tokens(folder: Path, raw: Mapping[str, Any], rows: int) -> tuple[list[str], list[int]]:
     """The name and the kind of each row of the token matrix."""
     tokens, kinds = [f"[PAD{row}]" for row in range(rows)], [UNUSED] * rows
-    added = {int(each["id"]): each for each in raw.get("added_tokens", ())}
-    named = {int(row): name for name, row in raw["model"]["vocab"].items()}
-    named |= {row: str(each["content"]) for row, each in added.items()}
+    path = folder / "tokenizer.json"
+    added = {integer(each, "id", path, low=0): each for each in listing(raw, "added_tokens", path)}
+    vocabulary = section(section(raw, "model", path), "vocab", path)
+    named = {integer(vocabulary, name, path, low=0): name for name in vocabulary}
+    named |= {row: text(each, "content", path) for row, each in added.items()}
     if named and max(named) >= rows:
         raise UnsupportedModel(
             f"The tokenizer in {folder} has a token {max(named)}, and the weights have {rows} rows for tokens: they do "
@@ -117,7 +114,7 @@ def _tokens(folder: Path, raw: Mapping[str, Any], rows: int) -> tuple[list[str],
         if row in added:
             # Some models do not mark their turns' tokens as special; llama.cpp's converter goes by their look too.
             looks_special = re.fullmatch(r"<\|.*\|>", name) is not None
-            kinds[row] = CONTROL if added[row].get("special") or looks_special else USER_DEFINED
+            kinds[row] = CONTROL if flag(added[row], "special", path) or looks_special else USER_DEFINED
     return tokens, kinds
 
 
@@ -128,16 +125,17 @@ def _special(folder: Path, rows: int) -> Any:
         raise MissingExtra("A language model's folder", "gguf", "pip install 'bigenough[llm]'") from error
     try:
         return SpecialVocab(folder, load_merges=True, n_vocab=rows)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # it takes the files as they come
         raise UnsupportedModel(
             f"The tokenizer files in {folder} do not fit together ({error}). Save or download them again."
         ) from error
 
 
-def _template(found: Any) -> str | None:
+def _template(folder: Path, found: Any) -> str | None:
     """The chat template; of several the one that is called default."""
     if isinstance(found, str) or found is None:
         return found
-    named = {each.get("name"): each.get("template") for each in found}
-    template: str | None = named.get("default")
-    return template
+    path = folder / "tokenizer_config.json"
+    several = listing({"chat_template": found}, "chat_template", path)
+    named = {text(each, "name", path): text(each, "template", path) for each in several}
+    return named.get("default")
