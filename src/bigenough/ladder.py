@@ -7,7 +7,7 @@ Whatever one rung fails at, the others go on. All of it is found again on disk, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bigenough import evidence
@@ -53,6 +53,7 @@ class Ladder:
     bench: Workbench
     meter: EnergyMeter
     progress: Progress
+    _told: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def fit_all(self, rungs: Sequence[Rung]) -> tuple[dict[str, Candidate], list[LeftOut]]:
         """The candidates of all rungs by name, and who is left out.
@@ -262,7 +263,17 @@ class Ladder:
         """By what a rung's fits and its candidate are found again."""
         told = [list(self.bench.unlabelled), dict(self.bench.descriptions), self.options.budget_minutes]
         data = content_hash(self.job.key, told) if any(told) else self.job.key
-        return candidate_key(rung, data, self.job.task, self._budget, rung.weights(self.bench), self.options.seed)
+        return candidate_key(rung, data, self.job.task, self._budget, self._weights(rung), self.options.seed)
+
+    def _weights(self, rung: Rung) -> Mapping[str, str]:
+        """What a rung stands on; what should be known of that is told before anything is fitted, once."""
+        weights = rung.weights(self.bench)
+        if "note" in weights:
+            note = f"The encoder {weights['name']}: {weights['note']}."
+            if note not in self._told:
+                self._told.add(note)
+                self.progress.note(note)
+        return weights
 
     def _memory(self, rung: Rung) -> FitMemory:
         return FitMemory(self.folder.path / "fits" / self._key(rung))

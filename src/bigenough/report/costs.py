@@ -54,10 +54,20 @@ def _asked(view: View) -> Html | None:
 
 
 def _said(view: View) -> Html | None:
-    """What fits gave up to keep within time and memory, and how near exported graphs came to what was trained."""
+    """What encoders may suffer from, what fits gave up to keep within time and memory, and how near graphs came."""
     fits = (("record", "Said of the fits on fit alone:"), ("refit_record", "Said of the fits on fit and select:"))
-    found = [told for part, head in fits if (told := _told(view, part, head)) is not None]
-    return join(found) if found else None
+    found = [_noted(view), *(_told(view, part, head) for part, head in fits)]
+    return join(found) if any(found) else None
+
+
+def _noted(view: View) -> Html | None:
+    """What should be known of the weights that candidates stand on."""
+    whose: dict[str, list[str]] = {}
+    for one in view.contenders:
+        if note := (one.files.candidate.get("weights") or {}).get("note"):
+            whose.setdefault(str(note), []).append(one.name)
+    items = [element("li", element("strong", ", ".join(names)), f": {note}.") for note, names in whose.items()]
+    return join([element("p", "Said of the encoders:"), element("ul", *items)]) if items else None
 
 
 def _told(view: View, part: str, head: str) -> Html | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bigenough.models import DEFAULT_ENCODER, resolve
+from bigenough.models.tokenizer_file import vocabulary_note
 from bigenough.rungs.protocol import Workbench
 
 __all__ = ["OnEncoder"]
@@ -18,5 +19,14 @@ class OnEncoder:
         self.encoder = encoder
 
     def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """The encoder's weights, also where only token vectors are distilled from it."""
-        return resolve(self.encoder, cache=bench.cache, offline=bench.offline).as_json()
+        """The encoder's weights, also where only token vectors are distilled from it.
+
+        ``note`` is there too where the tokenizer beside them may be another model's. Raises ``WeightsNotFound`` or
+        ``UnsupportedModel``.
+        """
+        weights = resolve(self.encoder, cache=bench.cache, offline=bench.offline)
+        key = ("vocabulary note", weights.identity)
+        if key not in bench.memo:
+            bench.memo[key] = vocabulary_note(weights.folder)
+        note: str | None = bench.memo[key]
+        return weights.as_json() if note is None else {**weights.as_json(), "note": note}

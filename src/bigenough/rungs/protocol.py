@@ -165,7 +165,10 @@ class Rung(Protocol):
     """Where it stands on the ladder when costs are not measured yet: smaller is cheaper to serve."""
 
     def weights(self, bench: Workbench) -> Mapping[str, str]:
-        """Pre-trained weights it stands on: name, SHA-256, licence, source; empty for none. Raises WeightsNotFound."""
+        """Pre-trained weights it stands on: name, SHA-256, licence, source; empty for none. Raises WeightsNotFound.
+
+        ``note`` may say what a user should know of them: it is told once, and goes into the report and the card.
+        """
         ...
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:

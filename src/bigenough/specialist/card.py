@@ -238,6 +238,9 @@ def _steadiness(determinism: Mapping[str, Any] | None) -> str:
 
 def _limitations(about: About) -> str:
     proof = [f"- {_inline(sentence)}" for sentence in about["verdict"]["limits_of_proof"]]
+    weights = about["weights"]
+    if "note" in weights:
+        proof.append(f"- Of the encoder {_inline(weights['name'])}: {_inline(weights['note'])}.")
     general = [
         "- The verdict holds for rows like those of certify. It says nothing of other sources, times or languages.",
         "- Scores are averages: a class with few rows in certify may be much worse than its figure.",
@@ -281,7 +284,7 @@ def _licences(about: About) -> str:
             "It stands on no pre-trained weights: it was learned from the table alone, whose owner decides on its use."
         )
     else:
-        facts = "; ".join(f"{_inline(key)}: {_inline(value)}" for key, value in weights.items())
+        facts = "; ".join(f"{_inline(key)}: {_inline(value)}" for key, value in weights.items() if key != "note")
         text = f"Pre-trained weights: {facts}. What was learned on top is its owner's."
     return f"## Licences\n\n{text} bigenough itself is under Apache-2.0.\n"
 
