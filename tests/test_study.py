@@ -255,7 +255,7 @@ def test_labels_that_say_nothing_are_nothing_for_label_names(diagnoses: pl.DataF
     meanings = {chapter[:2]: chapter for chapter in diagnoses["chapter"]}
     told = fit_small(coded, tmp_path / "told", rungs=rungs, descriptions=meanings)
     assert set(told.candidates) == {"majority", "label-names"}
-    export = told.candidates["label-names"].record["record"]["export"]
+    export = told.candidates["label-names"].record["refit_record"]["export"]
     assert export["flips"] == 0 if "flips" in export else "not installed" in export["not_compared"]
     assert ("select rows its graph and" in told.report.read_text()) == ("flips" in export)
 

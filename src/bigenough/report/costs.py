@@ -55,7 +55,7 @@ def _asked(view: View) -> Html | None:
 
 def _said(view: View) -> Html | None:
     """What encoders may suffer from, what fits gave up to keep within time and memory, and how near graphs came."""
-    fits = (("record", "Said of the fits on fit alone:"), ("refit_record", "Said of the fits on fit and select:"))
+    fits = (("record", "Said of the fits on fit alone:"), ("refit_record", "Said of the fits that are shipped:"))
     found = [_noted(view), *(_told(view, part, head) for part, head in fits)]
     return join(found) if any(found) else None
 

@@ -227,10 +227,20 @@ def make_candidate(
         raise
     said = Predictions.of(select.labels, temper(made.found.select_probability, made.temperature))
     energy = _energy(reading, memory.reused, searched)
+    made = _compared(rung, made, select, bench)
     _write(folder, rung, made, said, weights, energy)
     memory.drop_models(made.found.model)
     memory.drop_checkpoints()
     return Candidate(folder)
+
+
+def _compared(rung: Rung, made: Made, select: Examples, bench: Workbench) -> Made:
+    """The same, with what the shipped model was held against in the refit's record, where the rung does so."""
+    asked: Callable[..., Mapping[str, Any]] | None = getattr(rung, "parity", None)
+    if asked is None:
+        return made
+    export = asked(made.refit.predictor, select.texts, bench)
+    return replace(made, refit=made.refit._replace(record={**made.refit.record, "export": export}))
 
 
 def _write(

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from bigenough.models.prepared import PreparedEncoder, prepared_encoder
 from bigenough.rungs.dense import first_head, fit_head, suggest_head
 from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.rungs.training.reference import untuned_parity
 from bigenough.task import Examples
 
@@ -58,13 +58,9 @@ class FrozenRung(OnEncoder):
         """Embed the texts, once for all trials of a study, and fit the head."""
         return self._fitted(examples.texts, examples.labels, n_classes, settings, bench)
 
-    def fit_watching(
-        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
-    ) -> Watched:
-        """``fit``, and how near the encoder's graph comes to transformers' own model on ``watch``."""
-        predictor = self.fit(examples, n_classes, settings, bench)
-        prepared = shared_encoder(self.encoder, bench, middle=True).prepared
-        return Watched(predictor, settings, {"export": untuned_parity(predictor, prepared, watch.texts, bench)})
+    def parity(self, predictor: EncoderPredictor, texts: Sequence[str], bench: Workbench) -> Mapping[str, Any]:
+        """How near the encoder's graph comes to transformers' own model, with this head."""
+        return untuned_parity(predictor, shared_encoder(self.encoder, bench, middle=True).prepared, texts, bench)
 
     def fit_soft(
         self,

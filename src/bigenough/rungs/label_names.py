@@ -24,7 +24,7 @@ from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.predictors.softmax import softmax
-from bigenough.rungs.protocol import Settings, Trial, Watched, Workbench
+from bigenough.rungs.protocol import Settings, Trial, Workbench
 from bigenough.rungs.training.reference import untuned_parity
 from bigenough.storage import user_cache
 from bigenough.task import Examples
@@ -103,13 +103,9 @@ class LabelNamesRung(OnEncoder):
             )
         return EncoderPredictor(encoder, head_by_names(classes, centre, scale), prepared.model, prepared.n_parameters)
 
-    def fit_watching(
-        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
-    ) -> Watched:
-        """``fit``, and how near the encoder's graph comes to transformers' own model on ``watch``."""
-        predictor = self.fit(examples, n_classes, settings, bench)
-        prepared = shared_encoder(self.encoder, bench).prepared
-        return Watched(predictor, settings, {"export": untuned_parity(predictor, prepared, watch.texts, bench)})
+    def parity(self, predictor: EncoderPredictor, texts: Sequence[str], bench: Workbench) -> Mapping[str, Any]:
+        """How near the encoder's graph comes to transformers' own model, with this head."""
+        return untuned_parity(predictor, shared_encoder(self.encoder, bench).prepared, texts, bench)
 
 
 def zero_shot(

@@ -150,6 +150,8 @@ class Rung(Protocol):
     sees the select rows to stop early or to choose a variant. The refit on fit and select is a plain ``fit``.
     ``fit_recorded(examples, n_classes, settings, bench) -> Watched``: what ``fit`` makes, with the record of what
     happened; used for the refit, so that the report can tell what the shipped model's fit had to give up.
+    ``parity(predictor, texts, bench)``: how near the shipped model comes to another implementation of it on the select
+    texts; JSON values. Asked once, when all fits are done, so that no search and no budget pays for it.
     ``refits``: False when what is shipped is fitted on fit alone, since more rows would teach it nothing and make it
     another model than the one that was seen on select.
     ``first_settings_hold``: standard errors by which other settings must be better than the first ones.

@@ -20,7 +20,7 @@ from bigenough.task import Examples
 
 TEXTS = ["lost card", "stolen card", "pay money please", "top up money", "my card is lost", "please pay", ""] * 3
 EXAMPLES = Examples(TEXTS, np.array([0, 0, 1, 1, 0, 1, 0] * 3), np.arange(1, 22))
-WATCH = Examples(["help", "pay my card", "lost " * 60, "card", ""], np.array([0, 1, 0, 0, 1]), np.arange(30, 35))
+WATCH = ["help", "pay my card", "lost " * 60, "card", ""]
 AGREE = {"reference": "transformers' model of the same weights", "texts": len(WATCH), "flips": 0}
 
 
@@ -29,9 +29,10 @@ def bench(tmp_path):
     return Workbench(seed=0, threads=1, cache=tmp_path / "cache", offline=True, class_names=("card_lost", "pay_money"))
 
 
-def watched(folder, bench, rung=FrozenRung, watch=WATCH):
+def compared(folder, bench, rung=FrozenRung, texts=WATCH):
     made = rung(str(folder))
-    return made.fit_watching(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench, watch)
+    predictor = made.fit(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench)
+    return made.parity(predictor.with_temperature(1.7), texts, bench)
 
 
 ROBERTA = tiny_config(model_type="roberta", pad_token_id=1, layer_norm_eps=1e-5)
@@ -50,21 +51,19 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_graph_and_transformers_say_the_same(tmp_path, bench, rung, kind):
     pytest.importorskip("transformers")
-    seen = watched(write_model(tmp_path / "model", **KINDS[kind]), bench, rung)
-    export = dict(seen.record["export"])
+    export = compared(write_model(tmp_path / "model", **KINDS[kind]), bench, rung)
+    assert json.loads(json.dumps(export)) == export
     assert export.pop("max_probability_difference") < 1e-5
     assert export == AGREE
-    assert json.loads(json.dumps(seen.record)) == seen.record
 
 
 @pytest.mark.parametrize("rung", [FrozenRung, LabelNamesRung])
 def test_looking_changes_nothing(tmp_path, bench, rung):
     made = rung(str(write_model(tmp_path / "model")))
-    settings = made.first_settings(EXAMPLES, 2)
-    seen = made.fit_watching(EXAMPLES, 2, settings, bench, WATCH)
-    plain = made.fit(EXAMPLES, 2, settings, bench)
-    assert seen.settings == settings
-    np.testing.assert_array_equal(seen.predictor.predict_proba(TEXTS), plain.predict_proba(TEXTS))
+    predictor = made.fit(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench)
+    before = predictor.predict_proba(TEXTS)
+    made.parity(predictor, WATCH, bench)
+    np.testing.assert_array_equal(predictor.predict_proba(TEXTS), before)
 
 
 @pytest.mark.parametrize("rung", [FrozenRung, LabelNamesRung])
@@ -72,9 +71,9 @@ def test_a_graph_of_other_weights_is_found_out(tmp_path, bench, rung):
     pytest.importorskip("transformers")
     folder = write_model(tmp_path / "model")
     made = rung(str(folder))
-    made.fit(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench)
+    predictor = made.fit(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench)
     save_file(tiny_arrays(seed=1), folder / "model.safetensors")
-    export = made.fit_watching(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench, EXAMPLES).record["export"]
+    export = made.parity(predictor, TEXTS, bench)
     assert export["max_probability_difference"] > 0.1
     assert export["flips"] > 0
 
@@ -82,32 +81,29 @@ def test_a_graph_of_other_weights_is_found_out(tmp_path, bench, rung):
 def test_transformers_is_asked_once_in_a_study(tmp_path, bench):
     pytest.importorskip("transformers")
     folder = write_model(tmp_path / "model")
-    first = watched(folder, bench).record["export"]
+    first = compared(folder, bench)
     (folder / "model.safetensors").unlink()
-    again = FrozenRung(str(folder)).fit_watching(EXAMPLES, 2, {"C": 50.0, "balanced": True}, bench, WATCH)
-    assert again.record["export"].keys() == first.keys()
-    assert again.record["export"]["flips"] == 0
+    again = compared(folder, bench)
+    assert again == first
+    assert again["flips"] == 0
 
 
 @pytest.mark.parametrize("missing", ["torch", "transformers"])
 def test_without_torch_the_reason_is_told(tmp_path, bench, monkeypatch, missing):
     pytest.importorskip("transformers")
     monkeypatch.setitem(sys.modules, missing, None)
-    seen = watched(write_model(tmp_path / "model"), bench)
-    assert seen.record["export"] == {"not_compared": f"{missing} is not installed (pip install 'bigenough[tune]')"}
-    assert seen.predictor.predict_proba(TEXTS).shape == (21, 2)
+    export = compared(write_model(tmp_path / "model"), bench)
+    assert export == {"not_compared": f"{missing} is not installed (pip install 'bigenough[tune]')"}
 
 
 def test_what_transformers_cannot_read_is_not_compared_and_costs_no_fit(tmp_path, bench):
     pytest.importorskip("transformers")
     folder = write_model(tmp_path / "model")
     made = FrozenRung(str(folder))
-    made.fit(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench)
+    predictor = made.fit(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench)
     arrays = tiny_arrays()
     save_file({f"elsewhere.{name}": array for name, array in arrays.items()}, folder / "model.safetensors")
-    seen = made.fit_watching(EXAMPLES, 2, made.first_settings(EXAMPLES, 2), bench, WATCH)
-    assert seen.record["export"]["not_compared"].startswith("transformers cannot run it (")
-    assert (seen.predictor.predict_proba(TEXTS).argmax(axis=1) == EXAMPLES.labels).mean() > 0.8
+    assert made.parity(predictor, WATCH, bench)["not_compared"].startswith("transformers cannot run it (")
 
 
 def test_the_world_is_left_as_it_was(tmp_path, bench):
@@ -115,15 +111,15 @@ def test_the_world_is_left_as_it_was(tmp_path, bench):
     from transformers.utils import logging
 
     before = torch.get_rng_state(), torch.get_num_threads(), logging.get_verbosity(), logging.is_progress_bar_enabled()
-    watched(write_model(tmp_path / "model"), replace(bench, threads=2))
+    compared(write_model(tmp_path / "model"), replace(bench, threads=2))
     assert (torch.get_rng_state() == before[0]).all()
     assert before[1:] == (torch.get_num_threads(), logging.get_verbosity(), logging.is_progress_bar_enabled())
 
 
 def test_of_many_rows_512_are_compared(tmp_path, bench):
     pytest.importorskip("transformers")
-    many = Examples([f"card {i} lost" for i in range(600)], np.zeros(600, np.int64), np.arange(600))
-    assert watched(write_model(tmp_path / "model"), bench, watch=many).record["export"]["texts"] == 512
+    many = [f"card {i} lost" for i in range(600)]
+    assert compared(write_model(tmp_path / "model"), bench, texts=many)["texts"] == 512
 
 
 def test_their_modules_import_no_torch():
