@@ -126,7 +126,7 @@ def main() -> None:
         kept = _figures(path) if adds else {}
         minutes = given.minutes or getattr(MODULES[part], "MINUTES", MINUTES)
         for more in measure(part, replace(bench, minutes=minutes), names, kept):
-            kept |= more
+            kept |= stamped(more) if part in LONG else more
             write_figures(path, kept)
     write_page(stored, stored / "RESULTS.md" if given.rows else HERE / "RESULTS.md")
 
@@ -167,14 +167,25 @@ def _drop(bench: Bench, part: str, names: tuple[str, ...], stored: Path) -> None
             write_figures(path, {key: each for key, each in _figures(path).items() if each["set"] not in names})
 
 
-def write_figures(path: Path, figures: dict) -> None:
-    from bigenough.measure.machine import machine, package_versions
+def stamped(rows: dict) -> dict:
+    """The rows with the day and the machine they were measured on: a long part's come from more than one."""
+    return {key: {**each, "stamp": {"measured": _today(), "machine": _here()}} for key, each in rows.items()}
 
-    about = {
-        "measured": datetime.now(UTC).date().isoformat(),
-        "machine": machine().to_json(),
-        "packages": package_versions(),
-    }
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _here() -> dict:
+    from bigenough.measure.machine import machine
+
+    return machine().to_json()
+
+
+def write_figures(path: Path, figures: dict) -> None:
+    from bigenough.measure.machine import package_versions
+
+    about = {"measured": _today(), "machine": _here(), "packages": package_versions()}
     text = json.dumps({**about, "figures": figures}, indent=1) + "\n"
     half = path.with_suffix(".half")
     half.write_text(text)
@@ -206,13 +217,26 @@ def write_page(stored: Path, page: Path = HERE / "RESULTS.md") -> None:
         if not path.exists():
             continue
         content = json.loads(path.read_text())
-        box = content["machine"]
         lines += ["", f"## {TITLES[part]}", "", _table(part, content["figures"]), ""]
-        features = f", {' '.join(box['flags'])}" if part == "shrinking" else ""
-        lines.append(
-            f"Measured {content['measured']}: {box['cpu']}, {box['cores']} cores, {box['memory_gb']:.0f} GB{features}."
-        )
+        if part in LONG:
+            lines += measured(content["figures"], features=part == "shrinking")
+        else:
+            lines.append(f"Measured {content['measured']}: {_told(content['machine'])}.")
     page.write_text("\n".join(lines) + "\n")
+
+
+def measured(figures: dict, *, features: bool = False) -> list[str]:
+    """A paragraph for each day and machine, with its sets; with the processor's features, where results hang on them."""
+    found: dict[str, dict[str, None]] = {}
+    for each in figures.values():
+        told = f"{each['stamp']['measured']}: {_told(each['stamp']['machine'], features=features)}"
+        found.setdefault(told, {})[each["set"]] = None
+    return "\n\n".join(f"Measured {told}: {', '.join(names)}." for told, names in found.items()).split("\n")
+
+
+def _told(box: dict, *, features: bool = False) -> str:
+    flags = f", {' '.join(box['flags'])}" if features else ""
+    return f"{box['cpu']}, {box['cores']} cores, {box['memory_gb']:.0f} GB{flags}"
 
 
 if __name__ == "__main__":

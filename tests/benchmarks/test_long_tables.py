@@ -169,12 +169,20 @@ def test_the_speed_of_a_step_is_the_median_of_its_turns(bench_module, data: Path
 
 def test_the_page_is_built_from_stored_figures_alone(bench_module, tmp_path: Path) -> None:
     run = bench_module("run")
-    run.write_figures(tmp_path / "tuned.json", {"sst2 | tuned": figures("tuned", ours=True)})
+    rows = run.stamped({"sst2 | tuned": figures("tuned", ours=True)})
+    elsewhere = {**figures("tuned", ours=True), "set": "snips", "stamp": {**rows["sst2 | tuned"]["stamp"]}}
+    elsewhere["stamp"]["machine"] = {**elsewhere["stamp"]["machine"], "cpu": "another"}
+    run.write_figures(tmp_path / "tuned.json", {**rows, "snips | tuned": elsewhere})
     run.write_page(tmp_path, tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
     assert "## Tuned rungs beside peers" in page
     assert "**tuned**" in page
-    assert json.loads((tmp_path / "tuned.json").read_text())["machine"]["cores"] >= 1
+    stored = json.loads((tmp_path / "tuned.json").read_text())
+    assert stored["machine"]["cores"] >= 1
+    told = [line for line in page.splitlines() if line.startswith(f"Measured {stored['measured']}: ")]
+    assert [(stored["machine"]["cpu"] in line, line.rsplit(": ")[-1]) for line in told] == [
+        (True, "sst2."), (False, "snips.")
+    ]  # fmt: skip
 
 
 def asked(model: str, size_bytes: int | None) -> dict:
