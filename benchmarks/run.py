@@ -226,7 +226,7 @@ def write_page(stored: Path, page: Path = HERE / "RESULTS.md") -> None:
 
 
 def measured(figures: dict, *, features: bool = False) -> list[str]:
-    """A paragraph for each day and machine, with its sets; with the processor's features, where results hang on them."""
+    """A paragraph for each day and machine, with its sets; and the processor's features, where they matter."""
     found: dict[str, dict[str, None]] = {}
     for each in figures.values():
         told = f"{each['stamp']['measured']}: {_told(each['stamp']['machine'], features=features)}"
