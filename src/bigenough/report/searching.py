@@ -96,6 +96,6 @@ def _note(found: Json, view: View) -> Html:
         "p",
         f"Best {view.metric_name} on select: of all settings on the largest share; it is what they were chosen by, so "
         "no estimate of what new rows bring. Time: of all fits, failed ones and those remembered from a run that was "
-        f"stopped included. Energy: metered for all rungs together and shared by time.{gone}",
+        f"stopped included. Energy: that of all rungs together, shared by time.{gone}",
         class_="note",
     )
