@@ -168,8 +168,8 @@ def _drop(bench: Bench, part: str, names: tuple[str, ...], stored: Path) -> None
 
 
 def stamped(rows: dict) -> dict:
-    """The rows with the day and the machine they were measured on: a long part's come from more than one."""
-    return {key: {**each, "stamp": {"measured": _today(), "machine": _here()}} for key, each in rows.items()}
+    """The rows with the day and the machine they were first measured on: a long part's come from more than one."""
+    return {key: {"stamp": {"measured": _today(), "machine": _here()}, **each} for key, each in rows.items()}
 
 
 def _today() -> str:

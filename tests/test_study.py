@@ -251,7 +251,7 @@ def test_labels_that_say_nothing_are_nothing_for_label_names(diagnoses: pl.DataF
     study = fit_small(coded, tmp_path / "codes", rungs=rungs)
     assert set(study.candidates) == {"majority"}
     (left,) = (each for each in study.verdict.left_out if each.candidate == "label-names")
-    assert "4 of 4 hold no word: '02', '07', '10', '14' (--descriptions" in left.reason
+    assert "4 of 4 hold no word that sets them apart: '02', '07', '10', '14' (--descriptions" in left.reason
     meanings = {chapter[:2]: chapter for chapter in diagnoses["chapter"]}
     told = fit_small(coded, tmp_path / "told", rungs=rungs, descriptions=meanings)
     assert set(told.candidates) == {"majority", "label-names"}

@@ -210,7 +210,7 @@ class Ladder:
     ) -> dict[str, SharedEnergy]:
         """Keep what was tried and what it took, with what an earlier run had metered of it; the rungs' energy."""
         before = self.folder.read("search.json")["rungs"] if self.folder.has("search.json") else {}
-        same = {name: rung for name, rung in before.items() if rung["key"] == keys.get(name)}
+        same = {name: rung for name, rung in before.items() if rung.get("key") == keys.get(name)}
         shares = shared_out(held.record["rungs"], memories, metered, same)
         rungs = {
             name: {"key": keys[name], **rung, **shares[name].to_json()} for name, rung in held.record["rungs"].items()

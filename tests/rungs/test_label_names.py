@@ -123,10 +123,10 @@ def test_numbers_for_names(own, bench, examples):
 
 def test_it_is_nothing_for_names_without_a_word(own, bench, examples):
     numbered = replace(bench, class_names=("LABEL_0", "LABEL_1"))
-    assert "2 of 2 hold no word: 'LABEL_0', 'LABEL_1'" in own.unsuited(examples, 2, numbered)
+    assert "2 of 2 hold no word that sets them apart: 'LABEL_0', 'LABEL_1'" in own.unsuited(examples, 2, numbered)
     assert "--descriptions" in own.unsuited(examples, 2, numbered)
     half = replace(numbered, descriptions={"LABEL_0": "lost card", "LABEL_1": " "})
-    assert "1 of 2 hold no word: 'LABEL_1' (" in own.unsuited(examples, 2, half)
+    assert "1 of 2 hold no word that sets them apart: 'LABEL_1' (" in own.unsuited(examples, 2, half)
     described = replace(numbered, descriptions={"LABEL_0": "lost card", "LABEL_1": "pay money"})
     assert own.unsuited(examples, 2, described) is None
     assert own.unsuited(examples, 2, bench) is None
@@ -145,8 +145,8 @@ def test_it_is_for_names_that_have_a_word_or_a_description(examples, names, data
     )
     mute = set(names) & {"E11.9", "b", "7"} - described
     said = LabelNamesRung().unsuited(examples, len(names), told)
-    assert (said is None) == (not mute)
-    assert all(repr(name) in said for name in mute)
+    assert (said is None) == (not mute or len(mute) < len(names) / 2)
+    assert said is None or all(repr(name) in said for name in mute)
 
 
 def test_as_many_names_as_classes(own, bench, examples):

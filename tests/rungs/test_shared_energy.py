@@ -74,6 +74,14 @@ def test_a_search_that_is_gone_through_again_costs_what_it_cost():
     assert [share.unmetered for share in again.values()] == [0, 0]
 
 
+def test_what_fails_again_after_a_kill_is_not_said_to_be_free():
+    """Nothing was written before the kill: of the finished fits the energy is gone, the failed one is made anew."""
+    rungs = {"found": tried(30.0, 6), "failed": tried(10.0, 1, failed=1)}
+    shares = shared_out(rungs, {"found": remembered(6, 30.0), "failed": remembered()}, energy(1.0), {})
+    assert shares["found"].energy is None
+    assert wh(shares["failed"]) == pytest.approx(1.0)
+
+
 def test_what_a_later_run_fits_is_added():
     before = {"rung": {**tried(30.0, 6), "unmetered_fits": 1, "energy": energy(3.0)}}
     shares = shared_out({"rung": tried(40.0, 9)}, {"rung": remembered(7, 32.0)}, energy(1.0), before)

@@ -180,7 +180,8 @@ def test_the_teacher_is_asked_once_for_each_text(tmp_path):
     [
         ("encoder", 22_000_000, 0.1, 1551),  # 45,000 of 87,000 characters
         ("encoder", 92_000_000, 0.1, 387),
-        ("static", 8_000_000_000, 0.1, 1551),
+        ("static", 8_000_000_000, 0.01, 1551),
+        ("linear", 0, 0.1, 3000),
         ("endpoint", 0, 0.1, 3000),
         ("encoder", 22_000_000, 5.0, 3000),
     ],

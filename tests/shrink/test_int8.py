@@ -30,6 +30,7 @@ from bigenough.shrink.flips import NOT_FINITE, Variant, saved_bytes
 from bigenough.shrink.int8 import Int8Rung, fastest
 from bigenough.shrink.int8_graph import Way, int8_graph, whole_numbers
 from bigenough.shrink.ranges import RANGES, inner_values, measured, product_inputs, ranges_of
+from bigenough.shrink.vocabulary import VocabularyRung
 
 FIT, WATCH = topic_examples(120, 0), topic_examples(60, 1)
 
@@ -213,18 +214,48 @@ def test_a_variant_without_numbers_costs_itself_only(parent, tmp_path, monkeypat
     assert again.record == made.record
 
 
-def test_a_variant_tried_on_a_sample_is_looked_at_on_all_rows(parent, monkeypatch):
-    """Of many rows a sample chooses; what changes labels on the others is refused, and the next takes its place."""
+@pytest.fixture
+def tried_on_a_sample(monkeypatch):
+    """Makes int8 rungs that try variants on 12 of 60 rows, all as fast, and find bad what they are told to."""
     monkeypatch.setattr(int8, "LOOKED_AT", 12)
-    watch, rung = topic_examples(400, 2), Int8Rung(parent, allowed_flips=0.015)
-    watched = rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, watch)
+    monkeypatch.setattr(int8, "row_seconds", lambda openers, texts: [1.0] * len(openers))
+
+    class Told(Int8Rung):
+        def __init__(self, parent, bad):
+            super().__init__(parent, allowed_flips=0.5)
+            self.bad, self.looked = bad, []
+
+        def _compared(self, predictor, settings, expected, bench, watch):
+            found = super()._compared(predictor, settings, expected, bench, watch)
+            self.looked.append((settings, len(watch)))
+            return replace(found, refused="it is bad") if self.bad(settings, len(watch)) else found
+
+    return Told
+
+
+def test_a_variant_that_goes_bad_on_all_rows_makes_room_for_the_next(parent, tried_on_a_sample):
+    rung = tried_on_a_sample(parent, lambda settings, rows: [rows for _, rows in rung.looked].count(60) == 1)
+    watched = rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, WATCH)
+    assert watched.record["looked_at"] == 12
+    first, second = (settings for settings, rows in rung.looked if rows == 60)
+    assert watched.settings == second
     variants, kept = watched.record["variants"], watched.record["kept"]
-    again = watched.predictor.predict_proba(watch.texts).argmax(axis=1)
-    flips = np.mean(again != parent.of(FIT).predict_proba(watch.texts).argmax(axis=1))
-    assert variants[kept]["flips"] == flips
-    assert 0 < flips <= 0.015  # one of twelve would be 0.083
-    with pytest.raises(RungFailed, match=r"dynamic 8 bits, evened: 1\.8 % of the labels change, 0\.5 % may"):
-        Int8Rung(parent, allowed_flips=0.005).fit_watching(FIT, 4, watched.settings, parent.bench, watch)
+    refused = {repr(one["settings"]): one["refused"] for one in variants}
+    assert (refused[repr(first)], refused[repr(second)]) == ("it is bad", None)
+    again = watched.predictor.predict_proba(WATCH.texts).argmax(axis=1)
+    assert variants[kept]["flips"] == np.mean(again != parent.of(FIT).predict_proba(WATCH.texts).argmax(axis=1))
+
+
+def test_words_that_go_bad_on_all_rows_only_are_left_as_they_are(tmp_path, tried_on_a_sample):
+    """Of a pruned vocabulary the words in few bits are tried first."""
+    whole = tiny_parent(tmp_path)
+    parent = replace(whole, rung=VocabularyRung(whole))
+    rung = tried_on_a_sample(parent, lambda settings, rows: rows == 60 and settings["words"] is not None)
+    watched = rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, WATCH)
+    assert watched.settings["words"] is None
+    variants, kept = watched.record["variants"], watched.record["kept"]
+    assert variants[kept]["settings"] == watched.settings
+    assert rung.looked[-1] == (watched.settings, 60)
 
 
 def test_when_all_go_bad_it_says_why(parent):

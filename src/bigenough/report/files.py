@@ -114,7 +114,7 @@ def read_study(folder: Path | str) -> StudyFiles:
         candidates=candidates,
         plan=_read_if_there(folder / "plan.json"),
         audit=_read_if_there(folder / "audit.json"),
-        search=_read_if_there(folder / "search.json"),
+        search=_read_search(folder / "search.json"),
         texts=_quoted_texts(folder / "examples.parquet", candidates),
         next_rows=_count_rows(folder / "label-next.csv"),
         folder=str(folder),
@@ -143,6 +143,12 @@ def labelled_by(folder: Path) -> Json | None:
     """What `bigenough label` wrote beside the study of one of its rounds."""
     found = _read_if_there(folder.parent / f"{folder.name}.json")
     return found if isinstance(found, dict) and "by_generalist" in found else None
+
+
+def _read_search(path: Path) -> Json | None:
+    """None also for one written before searches told what they took."""
+    found = _read_if_there(path)
+    return found if found is not None and "energy" in found else None
 
 
 def _read_if_there(path: Path) -> Json | None:

@@ -85,7 +85,7 @@ def _words(name: str) -> list[str]:
 
 
 def _without_number(name: str) -> str:
-    return re.sub(r"(\s*\d+)+$", "", name)
+    return re.sub(r"[\s\d]*\d$", "", name)
 
 
 def _is_word(token: str) -> bool:

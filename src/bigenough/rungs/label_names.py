@@ -56,13 +56,13 @@ class LabelNamesRung(OnEncoder):
     place = 22
 
     def unsuited(self, examples: Examples, n_classes: int, bench: Workbench) -> str | None:
-        """Whether a class has neither a word in its name nor a description: texts would fall to it by chance."""
+        """Whether half of the classes have neither a word in their names nor a description: chance would decide."""
         mute = _undescribed(bench.class_names, bench.descriptions)
-        if not mute:
+        if not mute or 2 * len(mute) < len(bench.class_names):
             return None
         return (
-            f"compares texts with the names of classes, and {len(mute)} of {len(bench.class_names)} hold no word: "
-            f"{_shown(mute)} (--descriptions says what they mean)"
+            f"compares texts with the names of classes, and {len(mute)} of {len(bench.class_names)} hold no word that "
+            f"sets them apart: {_shown(mute)} (--descriptions says what they mean)"
         )
 
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:

@@ -57,7 +57,7 @@ def shared_out(
     fits = {name: _finished(rung) for name, rung in rungs.items()}
     fresh = {name: max(0.0, rung["seconds"] - memories[name].reused_seconds) for name, rung in rungs.items()}
     whole = sum(fresh.values())
-    if whole <= 0 or all(memories[name].reused >= fits[name] for name in rungs):
+    if whole <= 0 or (earlier and all(memories[name].reused >= fits[name] for name in rungs)):
         fresh, whole = dict.fromkeys(fresh, 0.0), 1.0
     found = {}
     for name in rungs:

@@ -104,7 +104,10 @@ class TunedStaticRung(OnTable, LearnsTargets[StaticPredictor]):
 
 
 class _PairedTable(TokenTable):
-    """A table with keys of pairs that have no vectors yet: as wide as a token's, they would be gigabytes of zeros."""
+    """A table with keys of pairs that have no vectors yet: as wide as a token's, they would be gigabytes of zeros.
+
+    It gives ``shares`` of texts, and no vectors of them.
+    """
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -28,7 +28,7 @@ stay, in the folder for temporary files, until one is kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -63,8 +63,8 @@ AS_FAST = 1.1
 class _Tried(NamedTuple):
     """All variants; by their place the graphs of those that are not refused, and how many numbers each holds."""
 
-    variants: Sequence[Variant]
-    graphs: Mapping[int, OwnGraph]
+    variants: list[Variant]
+    graphs: dict[int, OwnGraph]
     n_parameters: int
 
 
@@ -94,55 +94,60 @@ class Int8Rung(EncoderStep):
         parent = self.model_of(examples)
         parent_bytes = saved_bytes(parent)  # writes a copy: now, before the variants lie beside it
         some = watch.take(stratified_order(watch.labels, bench.seed)[:LOOKED_AT]) if len(watch) > LOOKED_AT else watch
-        tried = self._tried(parent, examples, bench, some)
-        openers = [
-            opener(parent, bench.threads, graph=graph.path, alone=_alone(tried.variants[place].settings))
-            for place, graph in tried.graphs.items()
-        ]
-        own, *times = row_seconds([opener(parent, bench.threads), *openers], watch.texts)
-        variants = list(tried.variants)
-        for place, seconds in zip(tried.graphs, times, strict=True):
-            variants[place] = replace(variants[place], latency_ratio=round(seconds / own, 3))
-        kept, predictor = self._kept(tried, variants, parent, bench, watch)
-        settings = variants[kept].settings
-        record = {
-            **variants_record(variants, kept),
-            "processor_features": processor_features(),
-            "rows_alone": _alone(settings),
-            "parent_bytes": parent_bytes,
-        }
-        return Watched(predictor, settings, record)
-
-    def _tried(self, parent: EncoderPredictor, examples: Examples, bench: Workbench, watch: Examples) -> _Tried:
-        """All variants; with the words as they are too, where nothing is left to keep with them in few bits."""
-        features = processor_features()
         whole = arrays_of(parent)
-        expected = parent.predict_proba(watch.texts)
-        variants: list[Variant] = []
-        graphs: dict[int, OwnGraph] = {}
+        refused: list[Variant] = []
         for words in (WORDS,) if whole.table is None else (WORDS, None):
-            arrays = _with_few_bits(whole, parent, examples, words)
-            settings = _variants(features, words)
-            values = _measured(arrays, parent, settings, examples, bench)
-            for place, one in enumerate(settings):
-                bench.say(f"8 bits, {_words(one)}", place / len(settings))
-                graph = _graph(arrays, one, values)
-                variant = self._compared(
-                    _started(graph, arrays.n_parameters, one, parent, bench), one, expected, bench, watch
-                )
-                if variant.refused is None:
-                    graphs[len(variants)] = graph
-                del graph  # a refused one's file goes before the next one is made
-                variants.append(variant)
-            if graphs:
-                return _Tried(variants, graphs, arrays.n_parameters)
-        raise self._all_bad(variants)
+            tried = self._tried(parent, whole, words, examples, bench, some)
+            _time(tried, parent, bench, watch.texts)
+            kept, predictor = self._kept(tried, parent, bench, watch)
+            if predictor is not None:
+                settings = tried.variants[kept].settings
+                record = {
+                    **variants_record([*refused, *tried.variants], len(refused) + kept),
+                    "looked_at": len(some),
+                    "processor_features": processor_features(),
+                    "rows_alone": _alone(settings),
+                    "parent_bytes": parent_bytes,
+                }
+                return Watched(predictor, settings, record)
+            refused += tried.variants
+            del tried  # with its files
+        raise self._all_bad(refused)
+
+    def _tried(
+        self,
+        parent: EncoderPredictor,
+        whole: EncoderArrays,
+        words: float | None,
+        examples: Examples,
+        bench: Workbench,
+        watch: Examples,
+    ) -> _Tried:
+        """All variants with the words in so many bytes, or with ``words`` None as they are."""
+        expected = parent.predict_proba(watch.texts)
+        arrays = _with_few_bits(whole, parent, examples, words)
+        settings = _variants(processor_features(), words)
+        values = _measured(arrays, parent, settings, examples, bench)
+        tried = _Tried([], {}, arrays.n_parameters)
+        for place, one in enumerate(settings):
+            bench.say(f"8 bits, {_words(one)}", place / len(settings))
+            graph = _graph(arrays, one, values)
+            predictor = _started(graph, arrays.n_parameters, one, parent, bench)
+            tried.variants.append(self._compared(predictor, one, expected, bench, watch))
+            if tried.variants[-1].refused is None:
+                tried.graphs[place] = graph
+            del graph, predictor  # a refused one's file goes before the next one is made
+        return tried
 
     def _kept(
-        self, tried: _Tried, variants: list[Variant], parent: EncoderPredictor, bench: Workbench, watch: Examples
-    ) -> tuple[int, EncoderPredictor]:
-        """The place and the model of the variant to keep; on all watched rows too, where it was tried on a sample."""
+        self, tried: _Tried, parent: EncoderPredictor, bench: Workbench, watch: Examples
+    ) -> tuple[int, EncoderPredictor | None]:
+        """The place and the model of the variant to keep; on all watched rows too, where it was tried on a sample.
+
+        None where all are refused by then.
+        """
         expected = parent.predict_proba(watch.texts) if len(watch) > LOOKED_AT else None
+        variants = tried.variants
         while any(one.refused is None for one in variants):
             kept = fastest(variants)
             settings, ratio = variants[kept].settings, variants[kept].latency_ratio
@@ -154,7 +159,7 @@ class Int8Rung(EncoderStep):
             if variants[kept].refused is None:
                 return kept, predictor
             del predictor
-        raise self._all_bad(variants)
+        return 0, None
 
     def _all_bad(self, variants: Sequence[Variant]) -> RungFailed:
         reasons = "; ".join(f"{_words(one.settings)}: {one.refused}" for one in variants)
@@ -190,6 +195,19 @@ def fastest(variants: Sequence[Variant]) -> int:
         (one.flips, one.size_bytes, place) for one, place in usable if (one.latency_ratio or 1.0) <= AS_FAST * least
     ]
     return min(near)[2]
+
+
+def _time(tried: _Tried, parent: EncoderPredictor, bench: Workbench, texts: Sequence[str]) -> None:
+    """Put down how long a row takes with each variant that is not refused, beside the parent."""
+    if not tried.graphs:
+        return
+    openers = [
+        opener(parent, bench.threads, graph=graph.path, alone=_alone(tried.variants[place].settings))
+        for place, graph in tried.graphs.items()
+    ]
+    own, *times = row_seconds([opener(parent, bench.threads), *openers], texts)
+    for place, seconds in zip(tried.graphs, times, strict=True):
+        tried.variants[place] = replace(tried.variants[place], latency_ratio=round(seconds / own, 3))
 
 
 def _variants(features: Sequence[str], words: float | None) -> list[dict[str, Any]]:

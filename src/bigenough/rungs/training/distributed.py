@@ -162,15 +162,23 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _end_with_study(path: Path) -> None:
-    """End this process once nobody holds the lock."""
+    """End this process once nobody holds the lock any more.
+
+    Some disks keep the locks of each machine to itself: where it never was seen held, nothing is known of the study.
+    """
     with suppress(OSError), path.open("rb") as lock:
+        seen = False
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
+                seen = True
                 time.sleep(_STUDY_SECONDS)
-            else:
+                continue
+            if seen:
+                print("The study is gone: this training ends.", file=sys.stderr, flush=True)  # noqa: T201
                 os._exit(1)
+            return
 
 
 def _code_of(words: Sequence[str], folder: Path, seconds: float) -> int | None:
