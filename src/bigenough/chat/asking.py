@@ -29,6 +29,9 @@ from bigenough.errors import RequestRefused, RungFailed
 
 __all__ = ["Asker"]
 
+LOOK_SECONDS = 0.1
+"""How often a waiting thread looks for an interrupt: polars handles SIGINT so that no wait is broken off by it."""
+
 Say = Callable[[str, float | None], None]
 
 
@@ -242,7 +245,8 @@ def _finished(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
 
     threading.Thread(target=run, name="asking", daemon=True).start()
     try:
-        ended.wait()
+        while not ended.wait(LOOK_SECONDS):
+            pass
     except BaseException:
         with suppress(RuntimeError):  # the loop is closed: all is done
             loop.call_soon_threadsafe(stop.set)
