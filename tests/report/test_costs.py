@@ -18,7 +18,7 @@ def test_both_fits_say_what_they_gave_up(study):
         noted(study, record={"notes": ["2.2 epochs instead of 3.0"]}, refit_record={"notes": ["4 rows at a time"]})
     )
     first, second = page.index("2.2 epochs instead of 3.0"), page.index("4 rows at a time")
-    alone, both = page.index("Said of the fits on fit alone"), page.index("Said of the fits on fit and select")
+    alone, both = page.index("Said of the fits on fit alone"), page.index("Said of the fits that are shipped")
     assert alone < first < both < second
 
 
