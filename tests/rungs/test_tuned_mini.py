@@ -202,17 +202,18 @@ def test_its_module_is_imported_without_torch():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_smollm2_learns_diagnoses_that_it_did_not_know(tmp_path, fit_split, select_split):
-    """From the weights that the package ships, within six minutes, and served from its file."""
+    """From the weights that the package ships, within four minutes, and served from its file."""
     rung = TunedMiniRung()
-    bench = Workbench(seed=7, threads=2, cache=tmp_path, offline=True, class_names=CLASSES, fit_minutes=6.0)
+    bench = Workbench(seed=7, threads=2, cache=tmp_path, offline=True, class_names=CLASSES, fit_minutes=4.0)
     before = rung.fit(fit_split.take(np.arange(4)), 4, {**rung.first_settings(fit_split, 4), "epochs": 0.01}, bench)
     seen = rung.fit_watching(fit_split, 4, rung.first_settings(fit_split, 4), bench, select_split)
     scores = [
         (one.predict_proba(select_split.texts).argmax(axis=1) == select_split.labels).mean()
         for one in (before, seen.predictor)
     ]
-    assert scores[1] > max(0.8, scores[0] + 0.1)
+    assert scores[1] > max(0.8, scores[0] + 0.2)
     assert seen.record["variants"][0]["flips"] <= 0.05
     folder = tmp_path / "saved"
     folder.mkdir()
