@@ -132,6 +132,7 @@ def test_parity_with_torch_on_real_weights(tmp_path):
         ({"position_embedding_type": "relative_key"}, "relative_key"),
         ({"hidden_act": "swish"}, "activation 'swish'"),
         ({"vocab_size": 7}, r"word_embeddings.*shape .* asks for \(7, 32\)"),
+        ({"num_hidden_layers": 1}, "has 2 layers; .*says 1"),
         ({"num_hidden_layers": 3}, "no array 'encoder.layer.2"),
         ({"num_attention_heads": 5}, "5 heads"),
     ],

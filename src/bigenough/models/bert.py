@@ -185,7 +185,8 @@ def read_bert(folder: Path) -> BertModel:
 
     Raises:
         UnsupportedModel: another architecture, a file or a value that is missing or makes no sense, an array that is
-            missing or has another shape than config.json says, or a pooling that is neither mean nor first token.
+            missing or has another shape than config.json says, more layers than it says, or a pooling that is neither
+            mean nor first token.
     """
     path = folder / CONFIG
     raw = read_object(path)
@@ -194,6 +195,11 @@ def read_bert(folder: Path) -> BertModel:
     arrays = _Arrays(folder, FAMILIES[config.family])
     words = arrays.get("embeddings.word_embeddings.weight", (tokens, config.width))
     layers = tuple(_layer(arrays, config, i, inner) for i in range(config.layers))
+    if arrays.layers > config.layers:
+        raise UnsupportedModel(
+            f"{arrays.path} has {arrays.layers} layers; {path} says {config.layers}, which would be another model than "
+            "the one that was trained. Save the model again with save_pretrained, or correct the number."
+        )
     return BertModel(
         config, words, _positions(arrays, raw, config), arrays.norm("embeddings.LayerNorm", config.width), layers
     )
@@ -310,6 +316,13 @@ class _Arrays:
 
     def has(self, name: str) -> bool:
         return name in self._arrays
+
+    @property
+    def layers(self) -> int:
+        """How many layers the file has arrays of, counted up to the last one."""
+        before, after = self.family.layer.split("{i}")
+        numbers = (name.removeprefix(before).partition(after)[0] for name in self._arrays if name.startswith(before))
+        return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
 
     def dense(self, name: str, shape: tuple[int, int]) -> tuple[Array, Array]:
         """A matrix (in, out), stored (out, in) as torch does, and its bias."""
