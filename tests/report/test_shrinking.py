@@ -226,15 +226,16 @@ def test_curves_are_continued_with_their_interval(study, rendered):
     assert "asked for at about" in page
 
 
-def test_a_curve_is_tested_backwards(study):
-    """The points up to a half of the rows foretell the last one."""
-    points = [(500, 0.80), (1000, 0.84), (2000, 0.87), (4000, 0.89)]
+@pytest.mark.parametrize("all_rows", [4000, 3999])
+def test_a_curve_is_tested_backwards(study, all_rows):
+    """The points up to a half of the rows foretell the last one; half of an odd number is drawn rounded up."""
+    points = [(500, 0.80), (1000, 0.84), (2000, 0.87), (all_rows, 0.89)]
     curve = [{"rows": rows, "score": score} for rows, score in points]
     changed = tuple(
         replace(one, candidate={**one.candidate, "learning_curve": curve, "fit_rows": 6000}) for one in study.candidates
     )
     page, (one, *_) = render(replace(study, candidates=changed)), forecasts(view(replace(study, candidates=changed)))
-    assert one.tested == extrapolate([500, 1000, 2000], [0.80, 0.84, 0.87], 2000).at(4000)
+    assert one.tested == extrapolate([500, 1000, 2000], [0.80, 0.84, 0.87], 6000 - all_rows).at(all_rows)
     assert one.tested.low <= 0.89 <= one.tested.high
     assert "Tested backwards, half of the rows foretold" in page
     short = tuple(

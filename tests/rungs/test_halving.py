@@ -188,7 +188,7 @@ def test_a_costly_rung_is_tried_small_first_and_left_out_when_its_fit_and_refit_
     clock = Clock()
     cheap, costly = SmallRung("cheap", 1, clock), CostlyRung("costly", 9, clock, seconds=600.0)
     found = run([cheap, costly], bench, clock, minutes=20, trials=1)
-    assert costly.rows() == [100]
+    assert costly.rows() == [100, 100], "once more: the first one may have paid for more than itself"
     assert "would have taken about 1,400 s" in found.left_out["costly"]
     assert "costly" not in found.results
     clock, costly.fits = Clock(), []
@@ -345,8 +345,8 @@ def test_every_rung_says_what_it_tried_and_what_that_took(bench):
     }  # fmt: skip
     assert forgetful["seconds"] == pytest.approx(1 + 3 + 9)
 
-    assert (dear["trials"], dear["seconds"]) == (1, pytest.approx(100))
-    assert [(stage["rows"], stage["fits"], stage["failed"]) for stage in dear["stages"]] == [(100, 1, 0)]
+    assert (dear["trials"], dear["seconds"]) == (1, pytest.approx(200)), "once more, to be sure"
+    assert [(stage["rows"], stage["fits"], stage["failed"]) for stage in dear["stages"]] == [(100, 2, 0)]
     assert "would have taken about" in dear["left_out"]
     assert dear["best"]["settings"] == {"off": 0.1}
     assert sum(each["seconds"] for each in record["rungs"].values()) == pytest.approx(clock.now)
@@ -380,6 +380,61 @@ def test_a_failing_challenger_is_written_down_and_passed_over(bench):
     assert {(trial.failure, trial.score, trial.stopped) for trial in failed} == {
         ("ValueError: too far off", None, "failed on 100 rows")
     }
+
+
+class SlowStart(SmallRung):
+    """Pays once for what all its fits share."""
+
+    once = 12.0
+
+    def fit(self, examples: Examples, *arguments: Any) -> Knowing:
+        self.clock.now += 0.0 if self.fits else self.once
+        return super().fit(examples, *arguments)
+
+
+class CostlySlowStart(SlowStart, CostlyRung):
+    pass
+
+
+@pytest.mark.parametrize(("kind", "part"), [(SlowStart, 133), (CostlySlowStart, 100)])
+def test_what_a_rung_pays_once_is_not_foretold_by_rows(bench, tmp_path, kind, part):
+    """Its fits take a second for all rows; the first one took twelve more."""
+    rows = 400 if kind is SlowStart else FIT_ROWS
+    lost = []
+    for _ in range(2):
+        clock = Clock()
+        rung = kind("big", 20, clock, seconds=1.0)
+        found = tournament(
+            [rung], coloured(rows), coloured(rows // 3), 3, "accuracy", minutes=1.5, trials=1, bench=bench,
+            clock=clock, memory_of=lambda rung: FitMemory(tmp_path / rung.name),
+        )  # fmt: skip
+        assert found.left_out == {}
+        sizes = [point.rows for point in found.points["big"]]
+        assert sizes == sorted(set(sizes)), "a part is one point, however often it was fitted"
+        lost.append((rung.rows(), rounded(found.record["rungs"])))
+    assert lost[0][0][:2] == [part, part]
+    assert lost[1] == ([], lost[0][1]), "the same, from memory"
+
+
+class Diverging(SmallRung):
+    """Fails at its first settings, as a rate may be too high for a task."""
+
+    def fit(self, examples: Examples, n_classes: int, settings: Mapping[str, Any], bench: Workbench) -> Knowing:
+        found = super().fit(examples, n_classes, settings, bench)
+        if settings["off"] == 0.1:
+            raise RungFailed("It diverged. Take a lower rate.")
+        return found
+
+
+def test_a_cheap_rung_whose_first_settings_fail_begins_with_the_next(bench):
+    clock = Clock()
+    found = run([Diverging("small", 10, clock), SmallRung("other", 20, clock)], bench, clock, trials=4)
+    assert found.left_out == {}
+    first, *others = found.record["rungs"]["small"]["entries"]
+    assert "It diverged" in first["failure"]
+    assert any(entry["share"] == 1.0 for entry in others)
+    only = run([Diverging("small", 10, clock), SmallRung("other", 20, clock)], bench, clock, trials=1)
+    assert "It diverged" in only.left_out["small"]
 
 
 def test_a_full_disk_ends_it(bench):

@@ -124,6 +124,7 @@ def test_one_class_needs_one_training(case):
     made = case.rung.fit_recorded(same, 4, settings, case.bench)
     assert set(made.predictor.predict_proba(case.unseen.texts).argmax(axis=1)) == {2}
     assert made.record["notes"] == ["all rows are of one class"]
+    assert made.settings == settings, "more rows may have more classes"
 
 
 class Killed(BaseException):

@@ -246,8 +246,9 @@ def test_a_variant_that_goes_bad_on_all_rows_makes_room_for_the_next(parent, tri
     assert variants[kept]["flips"] == np.mean(again != parent.of(FIT).predict_proba(WATCH.texts).argmax(axis=1))
 
 
-def test_words_that_go_bad_on_all_rows_only_are_left_as_they_are(tmp_path, tried_on_a_sample):
+def test_words_that_go_bad_on_all_rows_only_are_left_as_they_are(tmp_path, tried_on_a_sample, monkeypatch):
     """Of a pruned vocabulary the words in few bits are tried first."""
+    monkeypatch.setattr(int8, "WORDS", 0.08)
     whole = tiny_parent(tmp_path)
     parent = replace(whole, rung=VocabularyRung(whole))
     rung = tried_on_a_sample(parent, lambda settings, rows: rows == 60 and settings["words"] is not None)
@@ -256,6 +257,23 @@ def test_words_that_go_bad_on_all_rows_only_are_left_as_they_are(tmp_path, tried
     variants, kept = watched.record["variants"], watched.record["kept"]
     assert variants[kept]["settings"] == watched.settings
     assert rung.looked[-1] == (watched.settings, 60)
+
+
+def test_words_that_take_few_bytes_already_are_not_coded_anew(tmp_path, tried_on_a_sample):
+    """Coded within more bytes than they take, they would be copies of one another in more rows."""
+    whole = tiny_parent(tmp_path)
+    parent = replace(whole, rung=VocabularyRung(whole))
+    table = arrays_of(parent.of(FIT)).table
+    assert table.row_bytes < int8.WORDS * 4 * len(table.place) * table.fine.shape[1]
+    rung = tried_on_a_sample(parent, lambda settings, rows: False)
+    watched = rung.fit_watching(FIT, 4, rung.first_settings(FIT, 4), parent.bench, WATCH)
+    graph = onnx.load(str(watched.predictor.model)).graph
+    kept = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    for part in ("place", "fine", "fine_scale"):
+        assert np.array_equal(kept[f"words.{part}"], getattr(table, part))
+    assert {settings["words"] for settings, _ in rung.looked} == {int8.WORDS}
+    again = rung.fit(FIT, 4, watched.settings, parent.bench)
+    assert again.n_parameters == watched.predictor.n_parameters == parent.of(FIT).n_parameters
 
 
 def test_when_all_go_bad_it_says_why(parent):

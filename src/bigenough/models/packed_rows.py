@@ -94,8 +94,8 @@ class PackedRows:
 
     @property
     def size(self) -> int:
-        """Numbers that are kept, scales included."""
-        return len(self.codes) * self.width + self.scales.size
+        """Numbers that are kept, without the scales of their rows."""
+        return len(self.codes) * self.width
 
     @property
     def nbytes(self) -> int:

@@ -76,6 +76,11 @@ class WordTable:
         """The numbers of all rows, without their scales."""
         return self.fine.size + 2 * self.coarse.size
 
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of all rows and their scales, without the row of each id."""
+        return self.fine.nbytes + self.fine_scale.nbytes + self.coarse.nbytes + self.coarse_scale.nbytes
+
     def decoded(self) -> NDArray[np.float32]:
         """The (vocabulary, width) vectors as the encoder sees them."""
         fine = self.fine * self.fine_scale

@@ -62,8 +62,11 @@ def forecasts(view: View) -> list[Continued]:
 
 
 def _backwards(rows: Sequence[int], scores: Sequence[float], scored_rows: int) -> Forecast | None:
-    """The forecast of the last point from those with at most half of its rows, to be held against what came true."""
-    half = sum(2 * some <= rows[-1] for some in rows)
+    """The forecast of the last point from those with at most half of its rows, to be held against what came true.
+
+    The half of an odd number is rounded up, where the point was drawn so.
+    """
+    half = sum(some <= (rows[-1] + 1) // 2 for some in rows[:-1])
     law = extrapolate(rows[:half], scores[:half], scored_rows) if scored_rows and half else None
     return law.at(rows[-1]) if isinstance(law, Law) else None
 

@@ -44,6 +44,10 @@ KEPT = 3
 """One of so many goes on."""
 FEWEST_ROWS, FEWEST_A_CLASS = 90, 3
 """A part with fewer rows ranks by luck and is left out."""
+BEGUN = 3
+"""Settings that a cheap rung begins with before it is out, where each fails at once: a rate may be too high."""
+AGAIN_SHARE = 1 / 5
+"""The share of the time left that a rung's only fit may take to be made once more, before the rung is left out."""
 CHALLENGERS_SHARE = 1 / 4
 """How much of what the cheap rungs leave the costly ones must leave for their challengers, if they need it."""
 CURVE_SHARE = 1 / 4
@@ -107,25 +111,38 @@ class _Field:
         return entry.failure is None
 
     def first_settings(self, one: Contestant, parts: Sequence[Part], ahead: float) -> None:
-        """Take a rung's first settings through these parts, each only if the time foretold for it is there.
+        """Take a rung's first settings through these parts; of a cheap rung, where they fail at once, the next ones.
 
         ``ahead``: how many times the fit on all rows must still be paid, refit included.
         """
-        entry = one.enter()
-        if entry is None:
-            one.reason = "suggested no settings"
-            return
+        for _ in range(1 if is_costly(one.rung) else BEGUN):
+            entry = one.enter()
+            if entry is None:
+                one.reason = one.reason or (None if one.entries else "suggested no settings")
+                return
+            self._through(one, entry, parts, ahead)
+            one.told(entry)
+            if entry.tried or entry.failure is None or one.reason is not None:
+                return
+
+    def _through(self, one: Contestant, entry: Entry, parts: Sequence[Part], ahead: float) -> None:
+        """Fit settings on these parts, each only if the time foretold for it is there."""
         for part in parts:
             whole = part is one.parts[-1]
+            # A first fit pays for what later ones share (a token table, embeddings), so only the last step is foretold,
+            # and not to be too long from that one alone.
             foretold = one.seconds_on(part) or 0.0
-            # A first fit pays for what later ones share (a token table, embeddings), so only the last step is foretold.
+            if whole and foretold * ahead > self.purse.left and one.only_seconds < AGAIN_SHARE * self.purse.left:
+                self.purse.spent += one.timed_again(self.clock)
+                if entry.failure is not None:
+                    break
+                foretold = one.seconds_on(part) or 0.0
             if self.purse.left <= 0 or (whole and foretold * ahead > self.purse.left):
                 entry.stopped = _no_time(foretold * ahead if whole else None, self.purse.left)
                 one.reason = one.reason or entry.stopped
                 break
             if not self.fit(one, entry, part):
                 break
-        one.told(entry)
 
     def foretold_challenger(self, one: Contestant) -> float:
         """The seconds that one more entry costs: its first round, and its chance of each further one."""

@@ -96,7 +96,7 @@ class TunedRung(OnEncoder, LearnsTargets[EncoderPredictor]):
             return trained
 
         kept = None
-        if bench.scratch is not None and wanted.averaged > 1:
+        if bench.scratch is not None:
             from bigenough.rungs.training.checkpoint import training_key
             from bigenough.rungs.training.machine import this_machine
 

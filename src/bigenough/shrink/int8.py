@@ -8,9 +8,9 @@ row by row (8 and 4 bits). Weights are signed: unsigned ones
 hold the same numbers about another zero. Without VNNI or AMX, x86 adds pairs of products in 16 bits, which can
 overflow, so there weights of 7 bits are tried too.
 
-**Words**: those of a pruned vocabulary are coded anew in about half the bytes, most of them in 4 bits, since 8-bit
-products move labels more than that does; where nothing is then left to keep, all is tried again with the words as they
-are. Those of a whole vocabulary get 8 bits each.
+**Words**: those of a pruned vocabulary are coded anew, most of them in 4 bits, where they take more than an eighth of
+the bytes that all had in 32, since 8-bit products move labels more than that does; where nothing is then left to keep,
+all is tried again with the words as they are. Those of a whole vocabulary get 8 bits each.
 
 **What is kept**: of the variants that change no more labels than allowed, those whose median time of a single row is
 within a tenth of the shortest; of them, the one with the fewest flips, then the fewest bytes. Of many watched rows a
@@ -52,7 +52,7 @@ from bigenough.task import Examples
 __all__ = ["Int8Rung", "fastest"]
 
 WORDS = 0.127
-"""Bytes of a pruned vocabulary's vectors beside those of the whole one in 32 bits."""
+"""The most bytes that a pruned vocabulary's vectors keep, beside those of the whole one in 32 bits."""
 _DYNAMIC = {"kind": "dynamic", "by_column": True, "bits": 8, "range": None, "evened": True}
 LOOKED_AT = 2_000
 """Watched rows on which every variant is tried."""
@@ -71,7 +71,7 @@ class _Tried(NamedTuple):
 class Int8Rung(EncoderStep):
     """An encoder whose products run on whole numbers; ``allowed_flips`` is the share of labels that may change."""
 
-    version = 2
+    version = 3
     step = "int8"
     summary = "the encoder in 8 bits, in the way that was fastest among those that keep its labels"
     place = 28
@@ -96,7 +96,7 @@ class Int8Rung(EncoderStep):
         some = watch.take(stratified_order(watch.labels, bench.seed)[:LOOKED_AT]) if len(watch) > LOOKED_AT else watch
         whole = arrays_of(parent)
         refused: list[Variant] = []
-        for words in (WORDS,) if whole.table is None else (WORDS, None):
+        for words in (WORDS, None) if _can_lose_words(whole, WORDS) else (WORDS,):
             tried = self._tried(parent, whole, words, examples, bench, some)
             _time(tried, parent, bench, watch.texts)
             kept, predictor = self._kept(tried, parent, bench, watch)
@@ -246,18 +246,26 @@ def _measured(
 def _with_few_bits(
     arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, share: float | None
 ) -> EncoderArrays:
-    """The arrays with words in 8 bits; where the vocabulary is pruned already, within this share of its bytes."""
+    """The arrays with words in 8 bits; where the vocabulary is pruned already, within this share of the whole's bytes.
+
+    Words that keep within it are left as they are, and so are all of a pruned vocabulary with None.
+    """
     words, tokenizer = arrays.model.words, parent.encoder.tokenizer
     if arrays.table is None:
         every = np.arange(len(words))
         table = WordTable.of(words, every, every[:0], every)
-    elif share is None:
+    elif share is None or not _can_lose_words(arrays, share):
         return arrays
     else:
         table = pruned(
             words, tokenizer, first_tokens(tokenizer, examples.texts, parent.encoder.max_length), share
         ).table
     return EncoderArrays(replace(arrays.model, words=table.decoded()), table)
+
+
+def _can_lose_words(arrays: EncoderArrays, share: float) -> bool:
+    """Whether the words are those of a pruned vocabulary, and take more than this share of the whole one's bytes."""
+    return arrays.table is not None and arrays.table.row_bytes > share * arrays.model.words.nbytes
 
 
 def _graph(arrays: EncoderArrays, settings: Settings, values: Measured) -> OwnGraph:

@@ -21,11 +21,11 @@ from bigenough.errors import RungFailed, UnsupportedModel  # noqa: E402
 from bigenough.models.bert import read_bert  # noqa: E402
 from bigenough.rungs.predictors.head import DenseHead  # noqa: E402
 from bigenough.rungs.protocol import Workbench  # noqa: E402
-from bigenough.rungs.training import attempt, checkpoint, job, loop  # noqa: E402
+from bigenough.rungs.training import attempt, checkpoint, job, loop, steps  # noqa: E402
 from bigenough.rungs.training.network import Network  # noqa: E402
 from bigenough.rungs.training.product import parity, predictor_of  # noqa: E402
 from bigenough.rungs.training.recipe import Recipe, Watch, one_hot  # noqa: E402
-from bigenough.rungs.training.steps import Steps  # noqa: E402
+from bigenough.rungs.training.steps import Diverged, Steps  # noqa: E402
 
 WORDS = [["lost", "stolen", "card", "help"], ["pay", "money", "top", "transfer"], ["film", "plot", "awful", "great"]]
 RECIPE = Recipe(epochs=3, learning_rate=2e-3, batch=8)
@@ -197,6 +197,34 @@ def test_a_diverged_loss_starts_again_slower(body, bench, monkeypatch):
     assert done.record["notes"] == ["the loss diverged: starting again at a learning rate of 0.00067"]
 
 
+def test_a_training_killed_in_its_second_attempt_goes_on_with_that(body, bench, tmp_path, monkeypatch):
+    """The first one again would put its own checkpoint in the place of what is there."""
+    bench.scratch = tmp_path / "scratch"
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    slower = attempt.SLOWER * RECIPE.learning_rate
+    whole = trained(body, bench, replace(RECIPE, learning_rate=slower))
+    real, rates, stop = Steps.step, [], [True]
+
+    def step(self, *args):
+        rates.append(self.optimiser.param_groups[0]["highest"])
+        if rates[-1] > slower and len(rates) == 4:
+            raise Diverged
+        if stop and len(rates) == 15:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    monkeypatch.setattr(Steps, "step", step)
+    with pytest.raises(KeyboardInterrupt):
+        trained(body, bench)
+    rates.clear()
+    stop.clear()
+    done = trained(body, bench)
+    assert max(rates) < 0.5 * RECIPE.learning_rate
+    assert done.record["resumed_at"] == 10
+    assert done.record["notes"] == ["the loss diverged: starting again at a learning rate of 0.00067"]
+    same(done, whole)
+
+
 def test_diverged_twice_is_a_failure(body, bench):
     with pytest.raises(RungFailed, match="diverged twice, at learning rates of 1e\\+38 and"):
         trained(body, bench, replace(RECIPE, learning_rate=1e38))
@@ -219,6 +247,45 @@ def test_a_budget_is_kept_and_said(body, bench):
     assert any("to keep within 0.05 minutes" in what for what in said)
     assert any("to keep within 0.05 minutes" in note for note in done.record["notes"])
     assert done.record["wanted"]["epochs"] == 9000
+
+
+def test_timing_the_steps_takes_little_of_the_time(body, bench, monkeypatch):
+    """Each takes a third of all there is: one says enough."""
+    clock, calls, real = UnevenClock(0), [], Steps.step
+
+    def slow(self, batch, *args):
+        calls.append(len(batch))
+        clock.now += 30.0
+        return real(self, batch, *args)
+
+    monkeypatch.setattr(Steps, "step", slow)
+    bench.fit_minutes = 1.5
+    with pytest.raises(RungFailed, match=r"takes .* minutes at least on this machine .*, and 0\.7\d are left"):
+        trained(body, bench, clock=clock)
+    assert calls == [8]
+    calls.clear()
+    monkeypatch.setattr(job, "TIMED_TOKENS", 20)
+    with pytest.raises(RungFailed, match="minutes at least"):
+        trained(body, bench, clock=clock)
+    assert len(calls) == 1
+    assert 1 <= calls[0] < 8, "fewer of long texts"
+
+
+def test_looking_at_rows_of_all_lengths_takes_no_more_tokens_than_it_should(body, bench, monkeypatch):
+    """Most are short, and stand before the long ones: padded to those, they would be many times as many tokens."""
+    texts = [" ".join(["card"] * n) for n in [1] * 60 + [2, 30] * 10]
+    seen, real = [], Network.forward
+
+    def watched(self, batch):
+        if not self.training:
+            seen.append(batch.ids.numel())
+        return real(self, batch)
+
+    monkeypatch.setattr(Network, "forward", watched)
+    monkeypatch.setattr(steps, "LOOK_TOKENS", 128)
+    trained(body, bench, replace(RECIPE, epochs=1), watch=Watch(texts, np.zeros(80, np.int64)))
+    assert max(seen) <= 128
+    assert sum(seen) < 1.3 * sum(len(text.split()) + 2 for text in texts)
 
 
 def test_a_plenty_of_time_changes_nothing(body, bench):

@@ -47,12 +47,17 @@ class Outcome(Generic[RecipeT, MadeT]):
 
 
 def attempted(job: Job[RecipeT, MadeT], recipe: RecipeT) -> Outcome[RecipeT, MadeT]:
-    """Train by this recipe; slower, once the loss has diverged. Raises ``RungFailed`` if it does so again."""
-    try:
-        return _attempted_once(job, recipe)
-    except Diverged:
-        slower = recipe.changed(learning_rate=SLOWER * recipe.learning_rate)
-        job.note(f"the loss diverged: starting again at a learning rate of {slower.learning_rate:.2g}")
+    """Train by this recipe; slower, once the loss has diverged. Raises ``RungFailed`` if it does so again.
+
+    A training that was killed goes on with the attempt that it was at.
+    """
+    slower = recipe.changed(learning_rate=SLOWER * recipe.learning_rate)
+    kept = job.checkpoint.read()
+    if kept is None or kept.facts["wanted"] != slower.as_json():
+        try:
+            return _attempted_once(job, recipe)
+        except Diverged:
+            job.note(f"the loss diverged: starting again at a learning rate of {slower.learning_rate:.2g}")
     try:
         return _attempted_once(job, slower)
     except Diverged:

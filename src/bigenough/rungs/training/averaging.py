@@ -105,19 +105,21 @@ def mean_of_trainings(
         first = _listed(*_timed(train, replace(recipe, averaged=1), minutes, 1, clock))
         done = Averaged(first, first)
     first = done.first
-    if not first.record["steps"]:  # all rows are of one class
-        return done
+    if not first.record["steps"]:  # all rows are of one class: the mean of several is the same
+        return done._replace(mean=replace(first, recipe=replace(first.recipe, averaged=recipe.averaged)))
     seconds = first.record["trainings"][0]["seconds"]
     most = recipe.averaged if minutes is None else affordable(recipe.averaged, reserve * seconds, 60 * minutes)
     if kept is None or most * seconds < WORTH_KEEPING:
         kept = None
-    elif done.mean is first and most > 1:
+    elif done.mean is first:
         kept.write(done)
     reason = "the minutes suffice for no more"
     while (made := done.mean.recipe.averaged) < most:
         wanted = replace(first.recipe, seed_offset=recipe.seed_offset + made)
+        spent = sum(one["seconds"] for one in done.mean.record["trainings"]) / 60
+        each = None if minutes is None else (minutes - spent) / (most - made)
         try:
-            more, took = _timed(train, wanted, None if minutes is None else minutes / most, made + 1, clock)
+            more, took = _timed(train, wanted, each, made + 1, clock)
         except (OutOfDisk, MissingExtra, WeightsNotFound):
             raise
         except Exception as error:  # a finished model is not to be lost for another's sake

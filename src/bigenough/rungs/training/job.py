@@ -31,6 +31,10 @@ __all__ = ["TIMED_STEPS", "Job", "MadeT", "RecipeT"]
 
 TIMED_STEPS = 4
 """Steps that are timed, and thrown away, before a training with a budget; the first of them warms up."""
+TIMED_TOKENS = 2048
+"""Tokens in such a step: by then the time of one no longer depends on how many there are."""
+TIMED_SHARE = 0.1
+"""The share of the minutes after which no more steps are timed."""
 
 RecipeT = TypeVar("RecipeT", bound=Choices)
 MadeT = TypeVar("MadeT")
@@ -122,7 +126,9 @@ class Job(ABC, Generic[RecipeT, MadeT]):
         return planned
 
     def token_seconds(self, recipe: RecipeT, lengths: NDArray[np.int64], before: int = 0) -> float:
-        """Seconds a token, from a few steps of a network that is thrown away.
+        """Seconds a token, from a few steps of a network that is thrown away, of long texts with fewer rows each.
+
+        A slow one that has taken much of the time already is the last: then it counts, be it the first.
 
         Args:
             recipe: by which it learns.
@@ -130,12 +136,14 @@ class Job(ABC, Generic[RecipeT, MadeT]):
             before: tokens that each batch has in addition.
         """
         steps = self.steps(recipe)
-        some = epoch_batches(lengths, recipe.batch, (self.bench.seed,))[:TIMED_STEPS]
-        seconds, tokens = 0.0, 0
-        for i, batch in enumerate(some):
+        most = float("inf") if self.bench.fit_minutes is None else TIMED_SHARE * 60 * self.bench.fit_minutes
+        paces: list[tuple[float, int]] = []
+        for batch in epoch_batches(lengths, recipe.batch, (self.bench.seed,))[:TIMED_STEPS]:
+            some = batch[: max(self.team.size, TIMED_TOKENS // max(1, int(lengths[batch].max())))]
             began = self.clock()
-            steps.step(batch, 0.0, 0)
-            if i or len(some) == 1:
-                seconds += self.clock() - began
-                tokens += int(lengths[batch].sum()) + before
-        return seconds / max(1, tokens)
+            steps.step(some, 0.0, 0)
+            paces.append((self.clock() - began, int(lengths[some].sum()) + before))
+            if self.team.first_says(sum(seconds for seconds, _ in paces)) > most:
+                break
+        seconds, tokens = (sum(each) for each in zip(*(paces[1:] or paces), strict=True))
+        return float(seconds / max(1, tokens))

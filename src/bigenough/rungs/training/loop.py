@@ -78,7 +78,7 @@ def train(
     with borrowed(bench.threads, bench.seed + recipe.seed_offset):
         job = _Job.of(body, tokenizer, texts, targets, recipe, bench, watch, head, clock)
         if len(job.present) == 1:
-            return job.trained_on_one_class()
+            return job.trained_on_one_class(recipe)
         outcome = attempted(job, recipe)
     return Trained(*outcome.made, outcome.recipe, outcome.record)
 
@@ -172,10 +172,13 @@ class _Job(Job[Recipe, Made]):
     def facts(self) -> dict[str, Any]:
         return {"processes": self.team.size, "rows": len(self.targets)}
 
-    def trained_on_one_class(self) -> Trained:
-        """There is nothing to tell apart: the encoder as it is, under a head that always says the same."""
+    def trained_on_one_class(self, recipe: Recipe) -> Trained:
+        """There is nothing to tell apart: the encoder as it is, under a head that always says the same.
+
+        The recipe stays as it was wanted, for rows of which there is more to learn.
+        """
         made = self._whole(self.body, np.zeros((self.body.config.width, 1), np.float32), np.zeros(1))
-        return Trained(*made, Recipe(), {"steps": 0, "notes": ["all rows are of one class"]})
+        return Trained(*made, recipe, {"steps": 0, "notes": ["all rows are of one class"]})
 
     def _whole(self, body: BertModel, weight: NDArray[np.float32], bias: NDArray[np.float64]) -> Made:
         """The encoder without normalisation, under a head with the columns of all classes."""

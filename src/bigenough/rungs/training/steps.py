@@ -242,8 +242,15 @@ def _scores(network: Network, rows: Rows, machine: Machine, tokens: int) -> NDAr
 
 
 def _by_tokens(order: NDArray[np.int64], lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Rows from the shortest on, at a time as many as take so many tokens when each is as long as the longest; or one.
+
+    >>> [part.tolist() for part in _by_tokens(np.array([1, 0, 2]), np.array([3, 1, 40]), 6)]
+    [[1, 0], [2]]
+    """
     start = 0
     while start < len(order):
-        size = max(1, tokens // int(lengths[order[min(start + 31, len(order) - 1)]]))
+        after = lengths[order[start : start + tokens]]
+        filled = after * np.arange(1, len(after) + 1)
+        size = max(1, int(np.searchsorted(filled, tokens, side="right")))
         yield order[start : start + size]
         start += size
