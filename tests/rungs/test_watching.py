@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,9 @@ def test_a_costly_rung_leaves_the_model_of_fit_alone_and_is_told_its_minutes(tmp
     candidate = made(rung, tmp_path / "candidate", tmp_path / "fits")
     kept = load_predictor(candidate.on_fit)
     assert kept.predict_proba(["x"])[0, 1] == pytest.approx(1 / 3)
-    assert all(0 < bench.fit_minutes < 5 for bench in rung.benches)
+    *trials, refit = rung.benches
+    assert all(0 < bench.fit_minutes < 5 for bench in trials)
+    assert 9 < refit.fit_minutes <= 10, "all that is left"
     assert all(bench.scratch is not None for bench in rung.benches)
 
 
@@ -200,6 +203,35 @@ def test_a_costly_rung_keeps_time_for_its_refit(minutes, trials, tmp_path: Path)
         bench=Workbench(0, 1, tmp_path), clock=clock,
     )  # fmt: skip
     assert len(found.trials) == trials
+
+
+class KeepingRung(ShareRung):
+    """Trials of these minutes each, or of as many as they are given; None fails at once."""
+
+    def __init__(self, clock: Clock, wanted: list[float | None]) -> None:
+        super().__init__(clock)
+        self.wanted = iter(wanted)
+
+    def fit_watching(self, examples, n_classes, settings, bench, watch):
+        if (wanted := next(self.wanted)) is None:
+            raise RungFailed("It diverged.")
+        self.minutes = min(wanted, bench.fit_minutes)
+        return super().fit_watching(examples, n_classes, settings, bench, watch)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [[1.1, 0.5, 0.5, 2.2, 0.5], [0.5, 0.5, 0.5, 0.5, 4.0], [1.0, None, 4.0, None, 4.0], [9.0, 9.0], [None, 0.2, 9.0]],
+)
+def test_a_costly_rung_keeps_its_minutes_whichever_trial_is_chosen(wanted, tmp_path: Path):
+    clock = Clock()
+    found = search(
+        KeepingRung(clock, [*wanted, *[1.0] * 20]), rows(90), rows(30, 91), 2, "accuracy", trials=20, minutes=5.0,
+        bench=replace(Workbench(0, 1, tmp_path), fit_minutes=2.25), clock=clock,
+    )  # fmt: skip
+    slowest = max(trial.seconds for trial in found.trials if trial.score is not None)
+    assert found.seconds + 4 / 3 * slowest <= 300 + 1e-6
+    assert found.seconds + (1 + 4 / 3) * slowest > 200, "and does not stop long before"
 
 
 def test_the_learning_curve_takes_only_the_time_that_is_left(tmp_path: Path):

@@ -119,7 +119,7 @@ class Making:
         began = time.monotonic()
         rows, told = self._last_rows()
         self.bench.say(f"fitting on {told}", None)
-        refit = self._refit(rows, found.settings)
+        refit = self._with_what_is_left(found, curve_seconds)._refit(rows, found.settings)
         refit = refit._replace(predictor=refit.predictor.with_temperature(temperature))
         seconds = max(time.monotonic() - began, recorded_seconds(refit.record))
         return Made(found, temperature, curve, curve_seconds, refit, len(rows), seconds)
@@ -152,8 +152,23 @@ class Making:
         """What a costly rung's budget leaves for the curve once the refit is paid."""
         if not is_costly(self.rung):
             return {}
-        full = max((trial.seconds for trial in found.trials if trial.score is not None), default=0.0)
-        return {"seconds_left": 60 * self.budget.minutes - found.seconds - 1.2 * full, "full_seconds": full}
+        left = 60 * self.budget.minutes - found.seconds - self._refit_seconds(found)
+        return {"seconds_left": left, "full_seconds": _slowest(found)}
+
+    def _refit_seconds(self, found: SearchResult) -> float:
+        """How long the refit takes at most, by the slowest trial."""
+        return len(self._last_rows()[0]) / max(1, len(self.fit)) * _slowest(found)
+
+    def _with_what_is_left(self, found: SearchResult, curve_seconds: float) -> Making:
+        """The same, with a costly rung told that its refit may take all that is left of the minutes.
+
+        That is at least what it needs, unless a fit has kept its own minutes badly: then as much as a fit may take.
+        """
+        if not is_costly(self.rung) or self.searched is not None or self.bench.fit_minutes is None:
+            return self
+        left = 60 * self.budget.minutes - found.seconds - curve_seconds
+        least = min(self._refit_seconds(found), 60 * self.bench.fit_minutes)
+        return replace(self, bench=replace(self.bench, fit_minutes=max(left, least) / 60))
 
     def _refit(self, examples: Examples, settings: Settings) -> Watched:
         """The fit of what is shipped, with whatever the rung tells of it."""
@@ -161,6 +176,10 @@ class Making:
         if recorded is not None:
             return recorded(examples, len(self.task.classes), settings, self.bench)
         return Watched(self.rung.fit(examples, len(self.task.classes), settings, self.bench), settings, {})
+
+
+def _slowest(found: SearchResult) -> float:
+    return max((trial.seconds for trial in found.trials if trial.score is not None), default=0.0)
 
 
 def _joined(fit: Examples, select: Examples) -> Examples:

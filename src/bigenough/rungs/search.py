@@ -114,12 +114,12 @@ def search(
     front: list[Tried] = []
     first: Tried | None = None
     suggestions = Suggestions(rung, fit, n_classes, bench.seed)
-    reserve = 1 + len(select) / max(1, len(fit)) if is_costly(rung) else 0.0
+    refit = 1 + len(select) / max(1, len(fit)) if is_costly(rung) else 0.0
     for settings in suggestions.upto(trials):
         bench.say(f"trial {len(records) + 1} of {trials}", TRIALS_SHARE * len(records) / trials)
         began = clock()
         try:
-            tried = work.tried(fit, settings)
+            tried = work.within(_seconds_left(records, 60 * minutes, refit)).tried(fit, settings)
         except (MissingExtra, OutOfDisk, WeightsNotFound):
             raise
         except Exception as error:  # a plugin may raise anything
@@ -129,9 +129,8 @@ def search(
             front = not_beaten([*front, tried])
             first = tried if len(records) == 1 else first
         suggestions.tell(records[-1].score)
-        # A costly rung keeps time for one more fit of the kind, and for the refit on fit and select.
-        ahead = (1 + reserve) * records[-1].seconds if reserve else 0.0
-        if sum(record.seconds for record in records) + ahead >= 60 * minutes:
+        like_the_last = next((one.seconds for one in reversed(records) if one.score is not None), 0.0) if refit else 0.0
+        if _seconds_left(records, 60 * minutes, refit) <= like_the_last:
             break
     if not front:
         raise RungFailed(f"The rung {rung.name!r} failed with all {len(records)} settings. First: {records[0].failure}")
@@ -142,6 +141,21 @@ def search(
         chosen.record.settings, chosen.score, chosen.log_loss, tuple(records), kept.probability, seconds,
         kept.record, kept.model,
     )  # fmt: skip
+
+
+def _seconds_left(records: Sequence[TrialRecord], seconds: float, refit: float) -> float:
+    """What of these seconds one more trial may take.
+
+    ``refit`` times as long as a trial the refit on fit and select is, which any of them may come to; of a rung that is
+    not costly it is not reckoned with (0).
+
+    >>> slow, fast = TrialRecord({}, 0.9, 0.3, 60.0), TrialRecord({}, 0.9, 0.3, 20.0)
+    >>> round(_seconds_left([slow, fast], 300.0, 1.4), 1), _seconds_left([slow], 300.0, 0.0)
+    (91.7, 240.0)
+    """
+    left = seconds - sum(one.seconds for one in records)
+    slowest = max((one.seconds for one in records if one.score is not None), default=0.0)
+    return min(left - refit * slowest, left / (1 + refit))
 
 
 def learning_curve(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,13 @@ class Trials:
     bench: Workbench
     memory: FitMemory
     clock: Callable[[], float]
+
+    def within(self, seconds: float) -> Trials:
+        """The same, where a fit may take minutes with no more of them than these seconds are."""
+        allowed = self.bench.fit_minutes
+        if allowed is None or 60 * allowed <= seconds:
+            return self
+        return replace(self, bench=replace(self.bench, fit_minutes=max(0.0, seconds) / 60))
 
     def fitted(self, examples: Examples, settings: Settings, *, watched: bool = False) -> Fitted:
         """The fit of these settings, from memory or done now; ``watched`` lets a rung that can look at select."""
