@@ -10,17 +10,17 @@ from typing import Any
 import polars as pl
 
 from bigenough.job import Job
+from bigenough.pool import pool_texts
 from bigenough.quantity import Quantity
 from bigenough.report.files import labelled_by
 from bigenough.rungs.candidate import Candidate
 from bigenough.specialist.artefact import Judgement, pack
 from bigenough.storage import write_text
 from bigenough.study_folder import StudyFolder
-from bigenough.task.labelled import Texts, texts_of
 from bigenough.task.table import Table
 from bigenough.verdict import Verdict, next_rows
 
-__all__ = ["package", "pool_texts", "write_next_rows"]
+__all__ = ["package", "write_next_rows"]
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
 ROWS_ASKED_AGAIN = 128
@@ -89,11 +89,6 @@ def _judgement(
 def _labelled(folder: StudyFolder) -> dict[str, int]:
     found = labelled_by(folder.path.absolute())
     return {} if found is None else {name: int(found[name]) for name in ("by_generalist", "by_people") if name in found}
-
-
-def pool_texts(table: Table, job: Job) -> Texts:
-    """The texts of an unlabelled table, from the column that the labelled one has them in, or a guessed one."""
-    return texts_of(table, text=job.read.text if job.read.text in table.frame.columns else None)
 
 
 def write_next_rows(

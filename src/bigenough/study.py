@@ -24,7 +24,8 @@ from bigenough.job import Job, read_job
 from bigenough.ladder import SEARCHING, SHRINKING
 from bigenough.measure.energy import EnergyMeter
 from bigenough.options import Options
-from bigenough.packaging import package, pool_texts, write_next_rows
+from bigenough.packaging import package, write_next_rows
+from bigenough.pool import Lessons, lessons
 from bigenough.progress import Progress, Silence, Step
 from bigenough.race import Race
 from bigenough.rungs.candidate import Candidate
@@ -37,7 +38,6 @@ from bigenough.task.audit import audit
 from bigenough.task.descriptions import read_descriptions
 from bigenough.task.reading import read_table
 from bigenough.task.table import Table
-from bigenough.task.units import normalised
 from bigenough.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -100,10 +100,11 @@ def fit(
     pool = None if unlabelled is None else read_table(unlabelled)
     meanings = read_descriptions(descriptions, job.task.classes)
     job = job.told(choices, pool, meanings)
+    taught = lessons(pool, job)
     folder = StudyFolder(Path(out) if out is not None else Path("studies") / f"{job.task.name}-{job.key}")
     with folder.opened(job.identity(choices), job.facts(choices)):
         job = replace(job, key=folder.read("study.json")["key"])
-        run = _Run(folder, job, choices, progress, rungs, meter, pool, meanings)
+        run = _Run(folder, job, choices, progress, rungs, meter, pool, taught, meanings)
         with nullcontext() if asked is None else in_force(_terms(asked, run)):
             run.tell()
     return Study(folder.path)
@@ -158,6 +159,7 @@ class _Run:
     rungs: list[Rung]
     meter: EnergyMeter
     pool: Table | None
+    lessons: Lessons
     descriptions: Mapping[str, str]
 
     def tell(self) -> None:
@@ -165,7 +167,7 @@ class _Run:
         if self.folder.has("verdict.json") and (self._other_pool() or not self._may_go_on()):
             self._finish()
             return
-        for sentence in self.job.decisions:
+        for sentence in (*self.job.decisions, *self.lessons.decisions):
             self.progress.note(sentence)
         self._plan_steps()
         self._audit()
@@ -215,7 +217,7 @@ class _Run:
         self.folder.write_data(job.examples, job.task.classes, job.splits)
         found = audit(
             job.examples, job.task.classes, job.splits,
-            seed=self.options.seed, decisions=job.splits.decisions, say=self.progress.say,
+            seed=self.options.seed, decisions=(*job.splits.decisions, *self.lessons.decisions), say=self.progress.say,
         )  # fmt: skip
         self.folder.write("audit.json", found.to_json())
 
@@ -250,23 +252,13 @@ class _Run:
         )  # fmt: skip
 
     def _unlabelled(self) -> list[str]:
-        """The pool's texts without those of certify and select: nothing is fitted on what it is chosen or judged by."""
-        if self.pool is None:
-            return []
-        held = {normalised(text) for rows in (self.job.select, self.job.certify) for text in rows.texts}
-        texts = pool_texts(self.pool, self.job).texts
-        kept = [text for text in texts if normalised(text) not in held]
-        if len(kept) < len(texts):
+        if self.lessons.texts and self.options.search == "down" and not self.options.teaches:
             self.progress.note(
-                f"{len(texts) - len(kept):,} of {len(texts):,} unlabelled texts stand in select or certify too, and "
-                "teach nobody."
+                f"No student learns from the {len(self.lessons.texts):,} unlabelled texts with "
+                f"shrink={self.options.shrink!r}: with 'taught', the best candidate teaches the smaller rungs what it "
+                "says of them."
             )
-        if kept and self.options.search == "down" and not self.options.teaches:
-            self.progress.note(
-                f"No student learns from the {len(kept):,} unlabelled texts with shrink={self.options.shrink!r}: with "
-                "'taught', the best candidate teaches the smaller rungs what it says of them."
-            )
-        return kept
+        return list(self.lessons.texts)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which unlabelled texts may teach: none that a model is chosen or judged by, nor their groups, nor rows as late."""
+
+import polars as pl
+import pytest
+
+import bigenough
+from bigenough.errors import BadOption
+from bigenough.job import read_job
+from bigenough.options import Options
+from bigenough.pool import lessons
+from bigenough.storage import read_json
+from bigenough.task.reading import read_table
+
+ROWS = pl.DataFrame(
+    {
+        "text": [f"the card number {i} is {'lost' if i % 2 else 'found'}" for i in range(400)],
+        "label": ["lost" if i % 2 else "found" for i in range(400)],
+        "customer": [f"customer {i % 40}" for i in range(400)],
+        "day": [f"2026-{1 + i // 40:02d}-{1 + i % 28:02d}" for i in range(400)],
+    }
+)
+
+
+def job_of(**columns):
+    return read_job(ROWS, None, Options(text="text", label="label", **columns), "cards")
+
+
+def told(pool, job):
+    return lessons(read_table(pool), job)
+
+
+def test_texts_of_select_and_certify_teach_nobody():
+    job = job_of()
+    own = [job.certify.texts[0], f"  {job.select.texts[0].upper()} ", "something else", job.fit.texts[0]]
+    found = told(pl.DataFrame({"text": own}), job)
+    assert found.texts == ("something else", job.fit.texts[0])
+    assert found.decisions == ("2 of 4 unlabelled texts stand in select or certify too, and teach nobody.",)
+    assert lessons(None, job) == lessons(None, job_of(group="customer"))
+    assert lessons(None, job).texts == ()
+
+
+def test_groups_of_select_and_certify_teach_nobody():
+    job = job_of(group="customer")
+    names, groups = job.read.group_names, job.examples.groups
+    seen, chosen, judged = (names[groups[part[0]]] for part in (job.splits.fit, job.splits.select, job.splits.certify))
+    pool = pl.DataFrame(
+        {
+            "text": [f"text {i}" for i in range(5)],
+            "customer": [seen, chosen, judged, "customer of nobody", None],
+        }
+    )
+    found = told(pool, job)
+    assert found.texts == ("text 0", "text 3", "text 4")
+    assert found.decisions == (
+        "2 of 5 unlabelled texts are of groups ('customer') of select or certify, and teach nobody.",
+    )
+
+
+def test_rows_as_late_as_certify_teach_nobody():
+    job = job_of(time="day")
+    first = ROWS["day"][int(job.examples.rows[job.splits.certify].min()) - 1]
+    days = ["2025-12-31", first, "2027-01-01", None]
+    found = told(pl.DataFrame({"text": [f"text {i}" for i in range(4)], "day": days}), job)
+    assert found.texts == ("text 0", "text 3")
+    assert found.decisions == ("2 of 4 unlabelled texts are as late ('day') as certify's rows, and teach nobody.",)
+    with pytest.raises(BadOption, match="time column 'day'"):
+        told(pl.DataFrame({"text": ["a", "b"], "day": ["soon", "later"]}), job)
+
+
+def test_what_cannot_be_told_apart_is_said(tmp_path):
+    pool = pl.DataFrame({"text": [f"an unlabelled text {i}" for i in range(30)]})
+    found = told(pool, job_of(group="customer"))
+    assert len(found.texts) == 30
+    assert "have no column 'customer'" in found.decisions[0]
+    study = bigenough.fit(
+        ROWS, out=tmp_path / "study", group="customer", unlabelled=pool, rungs=("majority", "linear"), trials=1,
+        shrink="none", offline=True, threads=1,
+    )  # fmt: skip
+    assert found.decisions[0] in read_json(study.path / "audit.json")["splits"]["decisions"]
+    assert "have no column" in (study.path / "report.html").read_text(encoding="utf-8")
