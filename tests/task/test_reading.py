@@ -208,6 +208,14 @@ def test_json_documents(tmp_path, value):
     assert table.frame.to_dicts() == RECORDS
 
 
+def test_half_of_a_surrogate_pair_in_json_costs_no_more_than_its_place(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a \\ud83d b", "label": "x"}\n{"text": "\\ud83d\\ude00", "label": 1}\n')
+    frame = read_table(path).frame
+    assert frame["text"].to_list() == ["a \ufffd b", "\U0001f600"]
+    assert frame["label"].to_list() == ["x", "1"]
+
+
 def test_missing_keys_mixed_types_and_lists_in_json(tmp_path):
     rows = [{"text": "a", "n": 1}, {"text": "b", "n": "two", "tags": ["x"]}, {"text": None, "n": float("nan")}]
     table = read_table(written(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows))))

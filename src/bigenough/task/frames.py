@@ -117,6 +117,8 @@ def from_columns(
 def column(name: str, values: Sequence[Any]) -> pl.Series:
     """A column of one plain type: the values' own if they share one, else their text.
 
+    Half of a surrogate pair, which JSON can hold and no text, reads as U+FFFD.
+
     >>> column("x", [1, None, 2]).to_list(), column("x", [1, "a", float("nan")]).to_list()
     ([1, None, 2], ['1', 'a', None])
     """
@@ -125,7 +127,7 @@ def column(name: str, values: Sequence[Any]) -> pl.Series:
     clean = [None if _missing(value) else value for value in values]
     kinds = {type(value) for value in clean if value is not None}
     if kinds <= {str}:
-        return pl.Series(name, clean, dtype=pl.String)
+        return _strings(name, clean)
     if kinds == {bool}:
         return pl.Series(name, clean, dtype=pl.Boolean)
     if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in clean):
@@ -134,7 +136,17 @@ def column(name: str, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, [None if value is None else float(value) for value in clean], dtype=pl.Float64)
     if all(issubclass(kind, dt.date) for kind in kinds) and len(kinds) == 1:
         return pl.Series(name, clean)
-    return pl.Series(name, [None if value is None else _text(value) for value in clean], dtype=pl.String)
+    return _strings(name, [None if value is None else _text(value) for value in clean])
+
+
+def _strings(name: str, values: Sequence[str | None]) -> pl.Series:
+    import polars as pl
+
+    try:
+        return pl.Series(name, values, dtype=pl.String)
+    except UnicodeEncodeError:
+        whole = [value and value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for value in values]
+        return pl.Series(name, whole, dtype=pl.String)
 
 
 def frame_hash(frame: pl.DataFrame) -> str:
