@@ -14,6 +14,7 @@
     ├── WeightsNotFound                no folder, package, cache or hub has the named weights
     ├── RungFailed                     one rung could not be fitted; the study keeps the others
     │   ├── BudgetSpent                an endpoint's next request might cost more than the budget leaves
+    │   ├── Refused                    all that a step made smaller was looked at and is not to be used
     │   └── RequestRefused             an endpoint does not take a request as it is
     ├── TamperedArtefact               a file is not the one that was judged
     ├── StudyMismatch                  the folder holds a study of other data or other options
@@ -31,6 +32,7 @@ __all__ = [
     "MissingExtra",
     "NotEnoughLabels",
     "OutOfDisk",
+    "Refused",
     "RequestRefused",
     "RungFailed",
     "StudyMismatch",
@@ -85,6 +87,10 @@ class WeightsNotFound(BigEnoughError, FileNotFoundError):
 
 class RungFailed(BigEnoughError):
     """One rung could not be fitted; a study records the reason and goes on with the others."""
+
+
+class Refused(RungFailed):
+    """All that a step made smaller was looked at and is not to be used: the same rows give the same answer again."""
 
 
 class BudgetSpent(RungFailed):

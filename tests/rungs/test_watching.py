@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bigenough.errors import RungFailed
+from bigenough.errors import Refused, RungFailed
 from bigenough.rungs.candidate import Budget, make_candidate
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.parent import Parent
@@ -205,7 +205,31 @@ def test_a_costly_rung_keeps_time_for_its_refit(minutes, trials, tmp_path: Path)
     assert len(found.trials) == trials
 
 
-class KeepingRung(ShareRung):
+def test_what_was_refused_is_not_made_again(tmp_path: Path):
+    """All that a step made smaller was looked at, and the same rows say the same again; another failure may pass."""
+
+    class RefusingRung(ShareRung):
+        error = Refused("All 4 variants are refused.")
+
+        def fit_watching(self, examples, n_classes, settings, bench, watch):
+            super().fit_watching(examples, n_classes, settings, bench, watch)
+            raise self.error
+
+    class OtherRung(RefusingRung):
+        error = RungFailed("There is not enough memory.")
+
+    for kind, fits in ((RefusingRung, 1), (OtherRung, 2)):
+        rung = kind()
+        for _ in range(2):
+            with pytest.raises(RungFailed, match=str(rung.error)[:20]):
+                search(
+                    rung, rows(90), rows(30, 91), 2, "accuracy", trials=1, minutes=1, bench=Workbench(0, 1, tmp_path),
+                    memory=FitMemory(tmp_path / kind.__name__),
+                )  # fmt: skip
+        assert len(rung.calls) == fits
+
+
+class BoundedRung(ShareRung):
     """Trials of these minutes each, or of as many as they are given; None fails at once."""
 
     def __init__(self, clock: Clock, wanted: list[float | None]) -> None:
@@ -226,7 +250,7 @@ class KeepingRung(ShareRung):
 def test_a_costly_rung_keeps_its_minutes_whichever_trial_is_chosen(wanted, tmp_path: Path):
     clock = Clock()
     found = search(
-        KeepingRung(clock, [*wanted, *[1.0] * 20]), rows(90), rows(30, 91), 2, "accuracy", trials=20, minutes=5.0,
+        BoundedRung(clock, [*wanted, *[1.0] * 20]), rows(90), rows(30, 91), 2, "accuracy", trials=20, minutes=5.0,
         bench=replace(Workbench(0, 1, tmp_path), fit_minutes=2.25), clock=clock,
     )  # fmt: skip
     slowest = max(trial.seconds for trial in found.trials if trial.score is not None)

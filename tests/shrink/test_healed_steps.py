@@ -44,6 +44,38 @@ def test_the_smallest_that_loses_little_is_kept(parent, step, tried):
     )
 
 
+class Killed(BaseException):
+    pass
+
+
+def test_a_kill_between_two_variants_costs_neither_training(parent, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from bigenough.rungs.training import loop
+
+    rung = StructureRung(parent, allowed_flips=2.0)
+    settings = {**rung.first_settings(FIT, 4), "healing": "train"}
+    whole = rung.fit_watching(FIT, 4, settings, parent.bench, WATCH)
+    trainings, real = [], loop.train
+
+    def train(*arguments, **options):
+        if len(trainings) == 1:
+            raise Killed
+        trainings.append(real(*arguments, **options))
+        return trainings[-1]
+
+    monkeypatch.setattr(loop, "train", train)
+    bench = replace(parent.bench, scratch=tmp_path)
+    with pytest.raises(Killed):
+        rung.fit_watching(FIT, 4, settings, bench, WATCH)
+    trainings.clear()
+    resumed = rung.fit_watching(FIT, 4, settings, bench, WATCH)
+    by_training = [one for one in whole.record["variants"] if one["settings"]["healing"] == "train"]
+    assert len(trainings) == len(by_training) - 1 == 1
+    same, other = (each.predictor.predict_proba(WATCH.texts) for each in (resumed, whole))
+    np.testing.assert_array_equal(same, other)
+
+
 @pytest.mark.parametrize("step", [LayersRung, StructureRung])
 def test_what_was_trained_is_held_against_torch(parent, step, monkeypatch):
     pytest.importorskip("torch")

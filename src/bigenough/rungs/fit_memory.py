@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.rungs.protocol import Predictor
-from bigenough.storage import atomic_folder, canonical_json, write_bytes
+from bigenough.storage import atomic_folder, canonical_json, read_json, write_bytes, write_json
 
 __all__ = ["FitMemory", "Fitted"]
 
@@ -90,6 +90,22 @@ class FitMemory:
             )  # fmt: skip
             write_bytes(path, buffer.getvalue())
 
+    def refused(self, key: str) -> str | None:
+        """Why the fit of this key is refused; None where that is not kept."""
+        path = self._refusal(key)
+        if path is None or not path.is_file():
+            return None
+        try:
+            return str(read_json(path)["refused"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def put_refused(self, key: str, reason: str) -> None:
+        """Keep that the fit of this key is refused, and why. Raises ``OutOfDisk``."""
+        path = self._refusal(key)
+        if path is not None:
+            write_json(path, {"refused": reason})
+
     def keep_model(self, key: str, predictor: Predictor) -> Path | None:
         """Keep the fitted model itself; where. None without a folder. Raises ``OutOfDisk``.
 
@@ -125,6 +141,9 @@ class FitMemory:
     def model(self, key: str) -> Path | None:
         """Where the model of this key is kept, if it is."""
         return None if self.folder is None else self.folder / f"{key}{MODEL}"
+
+    def _refusal(self, key: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{key}-refused.json"
 
     def _path(self, key: str) -> Path | None:
         return None if self.folder is None else self.folder / f"{key}.npz"

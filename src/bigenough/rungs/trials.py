@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import RungFailed
+from bigenough.errors import Refused, RungFailed
 from bigenough.rungs.calibration import fit_temperature, temper
 from bigenough.rungs.fit_memory import FitMemory, Fitted
 from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
@@ -77,23 +77,35 @@ class Trials:
         return replace(self, bench=replace(self.bench, fit_minutes=max(0.0, seconds) / 60))
 
     def fitted(self, examples: Examples, settings: Settings, *, watched: bool = False) -> Fitted:
-        """The fit of these settings, from memory or done now; ``watched`` lets a rung that can look at select."""
+        """The fit of these settings, from memory or done now; ``watched`` lets a rung that can look at select.
+
+        Raises what the rung raises; that it refused all it made, from memory too.
+        """
         key = content_hash(self.rung.name, self.rung.version, dict(settings), len(examples), self.bench.seed)
         kept = self.memory.get(key)
         if kept is not None and kept.probability.shape == (len(self.select), self.n_classes):
             return kept
+        if (reason := self.memory.refused(key)) is not None:
+            raise Refused(reason)
         began = self.clock()
-        with_sight = getattr(self.rung, "fit_watching", None) if watched else None
-        if with_sight is None:
-            seen = Watched(self.rung.fit(examples, self.n_classes, settings, self.bench), settings, {})
-        else:
-            seen = with_sight(examples, self.n_classes, settings, self.bench, self.select)
+        try:
+            seen = self._seen(examples, settings, watched)
+        except Refused as error:
+            self.memory.put_refused(key, str(error))
+            raise
         probability = self._checked(seen.predictor.predict_proba(self.select.texts))
         model = self.memory.keep_model(key, seen.predictor) if watched and is_costly(self.rung) else None
         seconds = max(self.clock() - began, recorded_seconds(seen.record))
         fitted = Fitted(probability, seconds, dict(seen.settings), seen.record, model)
         self.memory.put(key, fitted)
         return fitted
+
+    def _seen(self, examples: Examples, settings: Settings, watched: bool) -> Watched:
+        with_sight = getattr(self.rung, "fit_watching", None) if watched else None
+        if with_sight is None:
+            return Watched(self.rung.fit(examples, self.n_classes, settings, self.bench), settings, {})
+        seen: Watched = with_sight(examples, self.n_classes, settings, self.bench, self.select)
+        return seen
 
     def score(self, fitted: Fitted) -> float:
         """Its score on select."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import BadOption, RungFailed
+from bigenough.errors import BadOption, Refused, RungFailed
 from bigenough.rungs.protocol import Predictor, Settings
 from bigenough.task.metrics import score
 from bigenough.task.task import MetricName
@@ -126,7 +126,7 @@ def saved_bytes(predictor: Predictor) -> int:
 def kept_variant(name: str, variants: Sequence[Variant]) -> int:
     """The place of the smallest variant that is not refused; of equals, the one with fewest flips.
 
-    Raises ``RungFailed`` with the reason of the one that came nearest when all are refused.
+    Raises ``Refused`` with the reason of the one that came nearest when all are refused, ``RungFailed`` without any.
     """
     usable = [(one.size_bytes, one.flips, place) for place, one in enumerate(variants) if one.refused is None]
     if usable:
@@ -134,7 +134,7 @@ def kept_variant(name: str, variants: Sequence[Variant]) -> int:
     if not variants:
         raise RungFailed(f"{name}: there is nothing to try.")
     nearest = min(variants, key=lambda one: one.flips)
-    raise RungFailed(
+    raise Refused(
         f"{name}: all {len(variants)} variants are refused. The nearest, {dict(nearest.settings)}: {nearest.refused}."
     )
 

@@ -77,8 +77,10 @@ def _refitted(predictor: EncoderPredictor, examples: Examples, bench: Workbench)
 def _trained(
     arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, head: DenseHead, bench: Workbench
 ) -> Healed:
+    from bigenough.rungs.training.checkpoint import training_key
     from bigenough.rungs.training.loop import train
     from bigenough.rungs.training.recipe import Recipe
+    from bigenough.rungs.training.trained_file import read_trained, write_trained
 
     recipe = Recipe(
         epochs=EPOCHS, learning_rate=LEARNING_RATE, head_multiple=1.0, label_smoothing=0.0,
@@ -86,7 +88,17 @@ def _trained(
     )  # fmt: skip
     targets = parent.predict_proba(examples.texts).astype(np.float32)
     tokenizer = parent.encoder.tokenizer
-    trained = train(arrays.model, tokenizer, examples.texts, targets, recipe, bench, head=head)
+    path = None
+    if bench.scratch is not None:
+        told = (tokenizer.to_str(), recipe.as_json(), bench.seed)
+        key = training_key(arrays.model, examples.texts, [targets, head.weight, head.bias], *told)
+        path = bench.scratch / f"healed-{key}.safetensors"
+    # One that was finished before a kill: others of its step may have been under way.
+    trained = None if path is None else read_trained(path)
+    if trained is None:
+        trained = train(arrays.model, tokenizer, examples.texts, targets, recipe, bench, head=head)
+        if path is not None:
+            write_trained(path, trained)
     kept = arrays._replace(model=trained.body)
     new = DenseHead(trained.weight, trained.bias)
     return Healed(made(encoder_graph(*kept), parent, kept.n_parameters, bench, head=new), trained.record["notes"], True)

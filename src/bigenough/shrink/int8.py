@@ -15,7 +15,7 @@ all is tried again with the words as they are. Those of a whole vocabulary get 8
 **What is kept**: of the variants that change no more labels than allowed, those whose median time of a single row is
 within a tenth of the shortest; of them, the one with the fewest flips, then the fewest bytes. Of many watched rows a
 stratified sample is looked at with every variant, and all of them with the one that is to be kept: if it goes bad
-there, the next takes its place. It decides nothing about quality beyond that, and raises ``RungFailed`` when each
+there, the next takes its place. It decides nothing about quality beyond that, and raises ``Refused`` when each
 variant goes bad.
 
 **Rows alone.** A dynamic product takes one scale for all rows of a batch, so that a row's probabilities would depend on
@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import RungFailed
+from bigenough.errors import Refused
 from bigenough.models.graph_reading import EncoderArrays
 from bigenough.models.own_encoder import OwnGraph
 from bigenough.models.word_table import WordTable
@@ -90,7 +90,7 @@ class Int8Rung(EncoderStep):
     def fit_watching(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
-        """Every variant, of which one is kept. Raises ``RungFailed`` with the reasons when all are refused."""
+        """Every variant, of which one is kept. Raises ``Refused`` with the reasons when all are."""
         parent = self.model_of(examples)
         parent_bytes = saved_bytes(parent)  # writes a copy: now, before the variants lie beside it
         some = watch.take(stratified_order(watch.labels, bench.seed)[:LOOKED_AT]) if len(watch) > LOOKED_AT else watch
@@ -161,10 +161,10 @@ class Int8Rung(EncoderStep):
             del predictor
         return 0, None
 
-    def _all_bad(self, variants: Sequence[Variant]) -> RungFailed:
+    def _all_bad(self, variants: Sequence[Variant]) -> Refused:
         reasons = "; ".join(f"{_words(one.settings)}: {one.refused}" for one in variants)
         told = ", ".join(processor_features()) or "none of the known features"
-        return RungFailed(
+        return Refused(
             f"{self.name}: in 8 bits the model goes bad in every way that was tried on this processor ({told}). "
             f"{reasons}."
         )

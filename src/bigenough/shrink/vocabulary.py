@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bigenough.errors import RungFailed
+from bigenough.errors import Refused, RungFailed
 from bigenough.models.encoder import tokenised
 from bigenough.models.graph import encoder_graph
 from bigenough.models.graph_reading import EncoderArrays
@@ -86,7 +86,7 @@ class VocabularyRung(EncoderStep):
     def fit_watching(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
-        """Every size; ``smallest_faithful`` says which is kept. Raises ``RungFailed`` when all change too much."""
+        """Every size; ``smallest_faithful`` says which is kept. Raises ``Refused`` when all change too much."""
         parent = self.model_of(examples)
         arrays, tokenizer = arrays_of(parent), parent.encoder.tokenizer
         words = _whole(arrays, self.name)
@@ -114,11 +114,11 @@ def smallest_faithful(name: str, variants: Sequence[Variant], rows: int) -> int:
     """The place of the smallest variant that changes at most 0.3 % of the labels, counting one flip more than was seen.
 
     The one more is for all those that ``rows`` watched rows are too few to show. If there is none, the one whose
-    probabilities differ least. Raises ``RungFailed`` when all are refused.
+    probabilities differ least. Raises ``Refused`` when all are.
     """
     usable = [(one, place) for place, one in enumerate(variants) if one.refused is None]
     if not usable:
-        raise RungFailed(
+        raise Refused(
             f"{name}: all {len(variants)} sizes are refused. The largest: {variants[-1].refused}. "
             "The task's texts differ too much from those it was pruned to: more of them in fit would help."
         )
