@@ -79,3 +79,19 @@ def test_what_cannot_be_told_apart_is_said(tmp_path):
     )  # fmt: skip
     assert found.decisions[0] in read_json(study.path / "audit.json")["splits"]["decisions"]
     assert "have no column" in (study.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_other_texts_before_the_plan_are_told_of_as_those_that_were_used(tmp_path, monkeypatch):
+    options = {"out": tmp_path / "study", "rungs": ("majority", "linear"), "trials": 1, "shrink": "none"}
+    pools = [pl.DataFrame({"text": [*ROWS["text"].head(n).to_list(), "another text"]}) for n in (40, 400)]
+
+    def stopped(race, rungs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("bigenough.race.Race.race", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            bigenough.fit(ROWS, unlabelled=pools[0], **options)
+    study = bigenough.fit(ROWS, unlabelled=pools[1], **options)
+    (said,) = [each for each in read_json(study.path / "audit.json")["splits"]["decisions"] if "unlabelled" in each]
+    assert " of 401 unlabelled texts stand in select or certify too" in said

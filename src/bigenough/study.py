@@ -210,14 +210,17 @@ class _Run:
         self.progress.plan([Step("reading", 1), Step("audit", 2), *work, *smaller, *end])
 
     def _audit(self) -> None:
+        job, decisions = self.job, [*self.job.splits.decisions, *self.lessons.decisions]
         if self.folder.has("audit.json"):
+            kept = self.folder.read("audit.json")
+            if kept["splits"]["decisions"] != decisions:  # other texts without labels than at first
+                self.folder.write("audit.json", {**kept, "splits": {**kept["splits"], "decisions": decisions}})
             return
         self.progress.start("audit")
-        job = self.job
         self.folder.write_data(job.examples, job.task.classes, job.splits)
         found = audit(
             job.examples, job.task.classes, job.splits,
-            seed=self.options.seed, decisions=(*job.splits.decisions, *self.lessons.decisions), say=self.progress.say,
+            seed=self.options.seed, decisions=decisions, say=self.progress.say,
         )  # fmt: skip
         self.folder.write("audit.json", found.to_json())
 
