@@ -5,7 +5,6 @@ import polars as pl
 import pytest
 
 import bigenough
-from bigenough.errors import BadOption
 from bigenough.job import read_job
 from bigenough.options import Options
 from bigenough.pool import lessons
@@ -36,7 +35,6 @@ def test_texts_of_select_and_certify_teach_nobody():
     found = told(pl.DataFrame({"text": own}), job)
     assert found.texts == ("something else", job.fit.texts[0])
     assert found.decisions == ("2 of 4 unlabelled texts stand in select or certify too, and teach nobody.",)
-    assert lessons(None, job) == lessons(None, job_of(group="customer"))
     assert lessons(None, job).texts == ()
 
 
@@ -57,6 +55,25 @@ def test_groups_of_select_and_certify_teach_nobody():
     )
 
 
+@pytest.mark.parametrize("kind", [float, str, "{}.0".format, " {}".format])
+def test_groups_are_the_same_however_a_table_writes_their_numbers(kind):
+    """pandas makes a column of whole numbers with a gap one of floats."""
+    rows = ROWS.with_columns(customer=pl.Series([i % 40 for i in range(400)]))
+    job = read_job(rows, None, Options(text="text", label="label", group="customer"), "cards")
+    held = {rows["customer"][int(row) - 1] for row in job.certify.rows}
+    pool = pl.DataFrame({"text": [f"text {i}" for i in held], "customer": [kind(i) for i in held]})
+    found = told(pool.vstack(pl.DataFrame({"text": ["without"], "customer": [None]}, schema=pool.schema)), job)
+    assert found.texts == ("without",)
+
+
+def test_other_groups_may_teach_and_that_is_said():
+    found = told(pl.DataFrame({"text": ["a", "b"], "customer": ["x", "y"]}), job_of(group="customer"))
+    assert found.texts == ("a", "b")
+    assert found.decisions == (
+        "The unlabelled texts have no 'customer' that a labelled row has: all count as other groups.",
+    )
+
+
 def test_rows_as_late_as_certify_teach_nobody():
     job = job_of(time="day")
     first = ROWS["day"][int(job.examples.rows[job.splits.certify].min()) - 1]
@@ -64,8 +81,12 @@ def test_rows_as_late_as_certify_teach_nobody():
     found = told(pl.DataFrame({"text": [f"text {i}" for i in range(4)], "day": days}), job)
     assert found.texts == ("text 0", "text 3")
     assert found.decisions == ("2 of 4 unlabelled texts are as late ('day') as certify's rows, and teach nobody.",)
-    with pytest.raises(BadOption, match="time column 'day'"):
-        told(pl.DataFrame({"text": ["a", "b"], "day": ["soon", "later"]}), job)
+    for days, why in ((["soon", "later"], "no date"), ([None, " "], "empty"), (["03/04/2026", "05/06/2026"], "month")):
+        found = told(pl.DataFrame({"text": ["a", "b"], "day": days}), job)
+        assert found.texts == ("a", "b")
+        assert "have no times" in found.decisions[0]
+        assert why in found.decisions[0]
+        assert "is not known" in found.decisions[0]
 
 
 def test_what_cannot_be_told_apart_is_said(tmp_path):

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bigenough.errors import BadOption
 from bigenough.job import Job
-from bigenough.task.labelled import Texts, texts_of
+from bigenough.task.labelled import Texts, group_values, texts_of
 from bigenough.task.table import Table
 from bigenough.task.times import read_times
 from bigenough.task.units import normalised
@@ -41,7 +42,6 @@ def lessons(table: Table | None, job: Job) -> Lessons:
 
     Raises:
         ColumnNotFound: it has no column of texts.
-        BadOption: it has the job's time column, with something else in it.
     """
     if table is None:
         return Lessons()
@@ -51,12 +51,9 @@ def lessons(table: Table | None, job: Job) -> Lessons:
     out, decisions = known, []
     if known.any():
         decisions.append(_said(known, len(texts), "stand in select or certify too, and teach nobody"))
-    for column, which, why in _told_apart(table, job):
+    for which, why in _told_apart(table, job):
         if which is None:
-            decisions.append(
-                f"The unlabelled texts have no column {column!r}: whether some are from where certify's rows are is "
-                "not known, and a model that learned from them may know more of those than of others."
-            )
+            decisions.append(why)
             continue
         if (which & ~out).any():
             decisions.append(_said(which & ~out, len(texts), why))
@@ -68,18 +65,42 @@ def _said(which: NDArray[np.bool_], count: int, why: str) -> str:
     return f"{int(which.sum()):,} of {count:,} unlabelled texts {why}."
 
 
-def _told_apart(table: Table, job: Job) -> Iterator[tuple[str, NDArray[np.bool_] | None, str]]:
-    """The column that sets certify apart, if there is one, which rows are on its side by that, and what that is."""
-    import polars as pl
+def _told_apart(table: Table, job: Job) -> Iterator[tuple[NDArray[np.bool_] | None, str]]:
+    """For each column that sets certify apart, which rows are on its side by that, and what they are.
 
-    frame, splits = table.frame, job.splits
+    Where the table does not tell, None and a sentence on that.
+    """
     if (column := job.read.group) is not None and (groups := job.examples.groups) is not None:
-        names = job.read.group_names
-        held = [names[code] for code in np.unique(groups[[*splits.select, *splits.certify]]) if code < len(names)]
-        which = frame[column].cast(pl.String).is_in(held).fill_null(False) if column in frame.columns else None
-        why = f"are of groups ({column!r}) of select or certify, and teach nobody"
-        yield column, None if which is None else which.to_numpy().astype(bool), why
+        yield _of_held_groups(table, job, column, groups)
     if (column := job.read.time) is not None and (times := job.read.times) is not None:
-        found = read_times(frame[column], column, table.rows)[0] if column in frame.columns else None
-        late = None if found is None else found >= times[splits.certify].min()
-        yield column, late, f"are as late ({column!r}) as certify's rows, and teach nobody"
+        yield _as_late(table, column, times[job.splits.certify].min())
+
+
+def _of_held_groups(
+    table: Table, job: Job, column: str, groups: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_] | None, str]:
+    if column not in table.frame.columns:
+        return None, _unknown(f"have no column {column!r}")
+    names, given = job.read.group_names, group_values(table.frame[column])
+    if not given.is_in(names).any():
+        return None, f"The unlabelled texts have no {column!r} that a labelled row has: all count as other groups."
+    held = [names[code] for code in np.unique(groups[[*job.splits.select, *job.splits.certify]]) if code < len(names)]
+    which = given.is_in(held).fill_null(False).to_numpy().astype(bool)
+    return which, f"are of groups ({column!r}) of select or certify, and teach nobody"
+
+
+def _as_late(table: Table, column: str, first: float) -> tuple[NDArray[np.bool_] | None, str]:
+    if column not in table.frame.columns:
+        return None, _unknown(f"have no column {column!r}")
+    try:
+        times, _ = read_times(table.frame[column], column, table.rows)
+    except BadOption as error:
+        return None, _unknown(f"({table.source}) have no times: {str(error).rstrip('.')}")
+    return times >= first, f"are as late ({column!r}) as certify's rows, and teach nobody"
+
+
+def _unknown(why: str) -> str:
+    return (
+        f"The unlabelled texts {why}. Whether some are from where certify's rows are is not known, and a model that "
+        "learned from them may know more of those than of others."
+    )

@@ -213,7 +213,8 @@ class _Run:
         job, decisions = self.job, [*self.job.splits.decisions, *self.lessons.decisions]
         if self.folder.has("audit.json"):
             kept = self.folder.read("audit.json")
-            if kept["splits"]["decisions"] != decisions:  # other texts without labels than at first
+            # Until the plan is written, texts without labels may be others than at first.
+            if kept["splits"]["decisions"] != decisions and not self.folder.has("plan.json"):
                 self.folder.write("audit.json", {**kept, "splits": {**kept["splits"], "decisions": decisions}})
             return
         self.progress.start("audit")

@@ -194,9 +194,9 @@ def test_watched_fits_are_found_again_with_settings_record_and_model(tmp_path: P
     assert second.model is not None
 
 
-@pytest.mark.parametrize(("minutes", "trials"), [(1.5, 1), (3.2, 1), (4.2, 2), (4.5, 3)])
+@pytest.mark.parametrize(("minutes", "trials"), [(1.5, 1), (5.8, 1), (6.0, 2), (7.0, 3)])
 def test_a_costly_rung_keeps_time_for_its_refit(minutes, trials, tmp_path: Path):
-    """Fits take a minute and the refit a third longer; none begins unless both still fit."""
+    """Fits take a minute and the refit a third longer; none begins unless both still fit, with room to plan in."""
     clock = Clock()
     found = search(
         ShareRung(clock), rows(90), rows(30, 91), 2, "accuracy", trials=3, minutes=minutes,
@@ -245,7 +245,7 @@ class BoundedRung(ShareRung):
 
 @pytest.mark.parametrize(
     "wanted",
-    [[1.1, 0.5, 0.5, 2.2, 0.5], [0.5, 0.5, 0.5, 0.5, 4.0], [1.0, None, 4.0, None, 4.0], [9.0, 9.0], [None, 0.2, 9.0]],
+    [[1.1, 0.5, 0.5, 2.2, 0.5], [0.5, 0.5, 0.5, 0.5, 4.0], [1.0, None, 4.0, None, 4.0], [None, 0.2, 9.0]],
 )
 def test_a_costly_rung_keeps_its_minutes_whichever_trial_is_chosen(wanted, tmp_path: Path):
     clock = Clock()
@@ -255,7 +255,8 @@ def test_a_costly_rung_keeps_its_minutes_whichever_trial_is_chosen(wanted, tmp_p
     )  # fmt: skip
     slowest = max(trial.seconds for trial in found.trials if trial.score is not None)
     assert found.seconds + 4 / 3 * slowest <= 300 + 1e-6
-    assert found.seconds + (1 + 4 / 3) * slowest > 200, "and does not stop long before"
+    # A trial is given 1.8 times what the slowest took, or none is begun.
+    assert found.seconds + (1 + 1.3 * 4 / 3) * 1.8 * slowest >= 300 - 1e-6, "and does not stop long before"
 
 
 def test_the_learning_curve_takes_only_the_time_that_is_left(tmp_path: Path):

@@ -213,6 +213,8 @@ def test_half_of_a_surrogate_pair_in_json_costs_no_more_than_its_place(tmp_path)
     path.write_text('{"text": "a \\ud83d b", "label": "x"}\n{"text": "\\ud83d\\ude00", "label": 1}\n')
     frame = read_table(path).frame
     assert frame["text"].to_list() == ["a \ufffd b", "\U0001f600"]
+    path.write_text('{"text": "one", "l\\ud83d": 1}\n')
+    assert read_table(path).frame.columns == ["text", "l\ufffd"]
     assert frame["label"].to_list() == ["x", "1"]
 
 

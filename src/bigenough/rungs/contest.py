@@ -158,10 +158,12 @@ class Contestant:
         """Fit an entry on a part; the seconds it took. What it raises is written down, except ``OutOfDisk``."""
         whole = part is self.parts[-1]
         bench, memory = self.work.bench, self.work.memory if whole else self._parts_memory
+        checkpoints = self.work.memory
         if again:
-            memory = _PartsMemory(None if memory.folder is None else memory.folder / "again")
+            memory = checkpoints = _PartsMemory(None if memory.folder is None else memory.folder / "again")
+            memory.drop_checkpoints()  # a training that goes on where it was says nothing of how long one takes
         if self.full_minutes is not None:
-            bench = replace(bench, fit_minutes=part.share * self.full_minutes, scratch=self.work.memory.checkpoints)
+            bench = replace(bench, fit_minutes=part.share * self.full_minutes, scratch=checkpoints.checkpoints)
         began, reused, reused_seconds = clock(), memory.reused, memory.reused_seconds
         try:
             tried = replace(self.work, bench=bench, memory=memory).tried(part.examples, entry.settings)

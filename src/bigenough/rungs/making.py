@@ -19,7 +19,7 @@ import numpy as np
 from bigenough.rungs.calibration import fit_temperature
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.protocol import Rung, Settings, Watched, Workbench
-from bigenough.rungs.search import CurvePoint, SearchResult, learning_curve, search
+from bigenough.rungs.search import REFIT_ROOM, CurvePoint, SearchResult, learning_curve, search, slowest
 from bigenough.rungs.shared_energy import SharedEnergy
 from bigenough.rungs.trials import is_costly, recorded_seconds
 from bigenough.task import Examples, Task
@@ -27,7 +27,7 @@ from bigenough.task import Examples, Task
 __all__ = ["Budget", "Found", "Made", "Making"]
 
 COSTLY_SHARE = 0.45
-"""How much of a costly rung's minutes one fit may take: one in the search, one more on fit and select."""
+"""How much of a costly rung's minutes one trial may take; the refit on fit and select has what they all leave."""
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,11 @@ class Making:
         if not is_costly(self.rung):
             return {}
         left = 60 * self.budget.minutes - found.seconds - self._refit_seconds(found)
-        return {"seconds_left": left, "full_seconds": _slowest(found)}
+        return {"seconds_left": left, "full_seconds": slowest(found.trials)}
 
     def _refit_seconds(self, found: SearchResult) -> float:
-        """How long the refit takes at most, by the slowest trial."""
-        return len(self._last_rows()[0]) / max(1, len(self.fit)) * _slowest(found)
+        """What is kept for the refit, by the slowest trial."""
+        return REFIT_ROOM * len(self._last_rows()[0]) / max(1, len(self.fit)) * slowest(found.trials)
 
     def _with_what_is_left(self, found: SearchResult, curve_seconds: float) -> Making:
         """The same, with a costly rung told that its refit may take all that is left of the minutes.
@@ -176,10 +176,6 @@ class Making:
         if recorded is not None:
             return recorded(examples, len(self.task.classes), settings, self.bench)
         return Watched(self.rung.fit(examples, len(self.task.classes), settings, self.bench), settings, {})
-
-
-def _slowest(found: SearchResult) -> float:
-    return max((trial.seconds for trial in found.trials if trial.score is not None), default=0.0)
 
 
 def _joined(fit: Examples, select: Examples) -> Examples:

@@ -24,8 +24,14 @@ from bigenough.rungs.trials import TrialRecord, Trials, Tried, is_costly, not_be
 from bigenough.task import Examples
 from bigenough.task.task import MetricName
 
-__all__ = ["CurvePoint", "SearchResult", "learning_curve", "search"]
+__all__ = ["REFIT_ROOM", "CurvePoint", "SearchResult", "learning_curve", "search", "slowest"]
 
+REFIT_ROOM = 1.3
+"""How much more than its share of rows a costly rung's refit is given: it plans with four fifths of its time, and the
+machine may be slower by then."""
+FAIR = 1.8
+"""How many times the slowest trial's seconds the next one must be given. A rung that plans what its minutes suffice
+for, and for the refit's rows too, would else be tried with less than those before it."""
 TRIALS_SHARE = 0.8
 """How much of a rung's time the trials take, for the progress: the curve, the refit and the measuring follow."""
 
@@ -96,7 +102,8 @@ def search(
         n_classes: how many classes the task has.
         metric: what is to be high.
         trials: how many different settings at most.
-        minutes: no trial begins after so many minutes of trials.
+        minutes: no trial begins after so many minutes of trials; of a costly rung, none that would leave too few of
+            them for the refit.
         bench: its seed is the search's too.
         memory: finished fits of this rung on these splits; None keeps nothing.
         clock: seconds from an arbitrary moment.
@@ -114,7 +121,7 @@ def search(
     front: list[Tried] = []
     first: Tried | None = None
     suggestions = Suggestions(rung, fit, n_classes, bench.seed)
-    refit = 1 + len(select) / max(1, len(fit)) if is_costly(rung) else 0.0
+    refit = REFIT_ROOM * (1 + len(select) / max(1, len(fit))) if is_costly(rung) else 0.0
     for settings in suggestions.upto(trials):
         bench.say(f"trial {len(records) + 1} of {trials}", TRIALS_SHARE * len(records) / trials)
         began = clock()
@@ -129,8 +136,7 @@ def search(
             front = not_beaten([*front, tried])
             first = tried if len(records) == 1 else first
         suggestions.tell(records[-1].score)
-        like_the_last = next((one.seconds for one in reversed(records) if one.score is not None), 0.0) if refit else 0.0
-        if _seconds_left(records, 60 * minutes, refit) <= like_the_last:
+        if _seconds_left(records, 60 * minutes, refit) <= (FAIR * slowest(records) if refit else 0.0):
             break
     if not front:
         raise RungFailed(f"The rung {rung.name!r} failed with all {len(records)} settings. First: {records[0].failure}")
@@ -143,19 +149,24 @@ def search(
     )  # fmt: skip
 
 
-def _seconds_left(records: Sequence[TrialRecord], seconds: float, refit: float) -> float:
-    """What of these seconds one more trial may take.
+def slowest(records: Sequence[TrialRecord]) -> float:
+    """The most seconds that a trial took which went well; 0 without one."""
+    return max((one.seconds for one in records if one.score is not None), default=0.0)
 
-    ``refit`` times as long as a trial the refit on fit and select is, which any of them may come to; of a rung that is
-    not costly it is not reckoned with (0).
+
+def _seconds_left(records: Sequence[TrialRecord], seconds: float, refit: float) -> float:
+    """What of these seconds one more trial may take, so that they suffice whichever trial is chosen.
+
+    ``refit``: how many times as long as its trial a refit takes; 0 where it is not reckoned with. Until a trial went
+    well nothing is kept for it.
 
     >>> slow, fast = TrialRecord({}, 0.9, 0.3, 60.0), TrialRecord({}, 0.9, 0.3, 20.0)
     >>> round(_seconds_left([slow, fast], 300.0, 1.4), 1), _seconds_left([slow], 300.0, 0.0)
     (91.7, 240.0)
     """
     left = seconds - sum(one.seconds for one in records)
-    slowest = max((one.seconds for one in records if one.score is not None), default=0.0)
-    return min(left - refit * slowest, left / (1 + refit))
+    most = slowest(records)
+    return min(left - refit * most, left / (1 + refit)) if most else left
 
 
 def learning_curve(

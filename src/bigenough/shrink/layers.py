@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bigenough.errors import RungFailed
+from bigenough.errors import Refused, RungFailed
 from bigenough.models.graph_reading import EncoderArrays
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.protocol import Settings, Watched, Workbench
@@ -116,7 +116,12 @@ class HealedStep(EncoderStep):
             del made, product  # there is memory for the best beside the one that trains
         if not variants:
             raise RungFailed(f"{self.name}: no variant could be made. {'; '.join(notes)}.")
-        kept = kept_variant(self.name, variants)
+        try:
+            kept = kept_variant(self.name, variants)
+        except Refused as error:
+            if notes:  # with more memory or time they may be others
+                raise RungFailed(f"{error} {'; '.join(notes)}.") from None
+            raise
         predictor = best[kept].predictor
         own, seconds = row_seconds([opener(each, bench.threads) for each in (parent, predictor)], watch.texts)
         variants[kept] = replace(variants[kept], latency_ratio=round(seconds / own, 3))

@@ -103,7 +103,7 @@ def from_columns(
     lengths = {name: len(values) for name, values in zip(names, columns, strict=True)}
     if len(set(lengths.values())) > 1:
         raise UnreadableTable(f"The columns differ in length: {lengths}. Each needs one value a row.")
-    unique, duplicated = unique_names(names)
+    unique, duplicated = unique_names([_whole(name) for name in names])
     nested = []
     series = []
     for name, values in zip(unique, columns, strict=True):
@@ -145,8 +145,12 @@ def _strings(name: str, values: Sequence[str | None]) -> pl.Series:
     try:
         return pl.Series(name, values, dtype=pl.String)
     except UnicodeEncodeError:
-        whole = [value and value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for value in values]
-        return pl.Series(name, whole, dtype=pl.String)
+        return pl.Series(name, [value and _whole(value) for value in values], dtype=pl.String)
+
+
+def _whole(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair that stands alone."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def frame_hash(frame: pl.DataFrame) -> str:

@@ -278,11 +278,24 @@ def _texts(table: Table, name: str) -> tuple[pl.Series, list[str]]:
     return texts.str.slice(0, MAX_CHARS), [said]
 
 
+def group_values(column: pl.Series) -> pl.Series:
+    """A column of groups as text, the same for 2, 2.0, "2" and " 2": tables of one source may differ in that.
+
+    >>> import polars as pl
+    >>> group_values(pl.Series([2.0, None])).to_list(), group_values(pl.Series([" 2", "b", " "])).to_list()
+    (['2', None], ['2', 'b', None])
+    """
+    import polars as pl
+
+    found = column.cast(pl.String).str.strip_chars().str.replace(r"^(-?\d+)\.0+$", "$1")
+    return found.set((found == "").fill_null(False), None)
+
+
 def _groups(column: pl.Series, name: str) -> tuple[NDArray[np.int64], tuple[str, ...], list[str]]:
     """Codes by sorted name; a row without a group is a group of its own."""
     import polars as pl
 
-    column = column.cast(pl.String)
+    column = group_values(column)
     known = column.drop_nulls().unique().sort()
     codes = column.rank("dense").cast(pl.Int64) - 1
     missing = column.is_null().to_numpy()

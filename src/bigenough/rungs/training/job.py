@@ -6,6 +6,7 @@ What differs between kinds of models, their networks, rows and budgets, a subcla
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ __all__ = ["TIMED_STEPS", "Job", "MadeT", "RecipeT"]
 TIMED_STEPS = 4
 """Steps that are timed, and thrown away, before a training with a budget; the first of them warms up."""
 TIMED_TOKENS = 2048
-"""Tokens in such a step: by then the time of one no longer depends on how many there are."""
+"""Tokens of a process in such a step on CPUs: by then the time of one no longer depends on how many there are."""
 TIMED_SHARE = 0.1
 """The share of the minutes after which no more steps are timed."""
 
@@ -126,7 +127,7 @@ class Job(ABC, Generic[RecipeT, MadeT]):
         return planned
 
     def token_seconds(self, recipe: RecipeT, lengths: NDArray[np.int64], before: int = 0) -> float:
-        """Seconds a token, from a few steps of a network that is thrown away, of long texts with fewer rows each.
+        """Seconds a token, from a few steps of a network that is thrown away; on CPUs of long texts fewer rows each.
 
         A slow one that has taken much of the time already is the last: then it counts, be it the first.
 
@@ -137,9 +138,10 @@ class Job(ABC, Generic[RecipeT, MadeT]):
         """
         steps = self.steps(recipe)
         most = float("inf") if self.bench.fit_minutes is None else TIMED_SHARE * 60 * self.bench.fit_minutes
+        enough = TIMED_TOKENS * self.team.size if self.machine.device.type == "cpu" else sys.maxsize
         paces: list[tuple[float, int]] = []
         for batch in epoch_batches(lengths, recipe.batch, (self.bench.seed,))[:TIMED_STEPS]:
-            some = batch[: max(self.team.size, TIMED_TOKENS // max(1, int(lengths[batch].max())))]
+            some = batch[: max(self.team.size, enough // max(1, int(lengths[batch].max())))]
             began = self.clock()
             steps.step(some, 0.0, 0)
             paces.append((self.clock() - began, int(lengths[some].sum()) + before))
