@@ -158,12 +158,13 @@ class Contestant:
         """Fit an entry on a part; the seconds it took. What it raises is written down, except ``OutOfDisk``."""
         whole = part is self.parts[-1]
         bench, memory = self.work.bench, self.work.memory if whole else self._parts_memory
-        checkpoints = self.work.memory
+        scratch = self.work.memory.checkpoints
         if again:
-            memory = checkpoints = _PartsMemory(None if memory.folder is None else memory.folder / "again")
+            memory = _PartsMemory(None if memory.folder is None else memory.folder / "again")
             memory.drop_checkpoints()  # a training that goes on where it was says nothing of how long one takes
+            scratch = memory.checkpoints
         if self.full_minutes is not None:
-            bench = replace(bench, fit_minutes=part.share * self.full_minutes, scratch=checkpoints.checkpoints)
+            bench = replace(bench, fit_minutes=part.share * self.full_minutes, scratch=scratch)
         began, reused, reused_seconds = clock(), memory.reused, memory.reused_seconds
         try:
             tried = replace(self.work, bench=bench, memory=memory).tried(part.examples, entry.settings)
@@ -183,6 +184,8 @@ class Contestant:
         if memory is not self.work.memory:
             self.work.memory.reused += memory.reused - reused
             self.work.memory.reused_seconds += memory.reused_seconds - reused_seconds
+        if again:
+            memory.drop_checkpoints()
         entry.attempts.append(Attempt(part, seconds, failed))
         return seconds
 
