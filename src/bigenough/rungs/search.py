@@ -102,8 +102,8 @@ def search(
         n_classes: how many classes the task has.
         metric: what is to be high.
         trials: how many different settings at most.
-        minutes: no trial begins after so many minutes of trials; of a costly rung, none that would leave too few of
-            them for the refit.
+        minutes: no trial begins after so many minutes of trials; of a costly rung, none but the first that would leave
+            too few of them for the refit.
         bench: its seed is the search's too.
         memory: finished fits of this rung on these splits; None keeps nothing.
         clock: seconds from an arbitrary moment.
