@@ -126,26 +126,43 @@ body = tests.read_bert(Path({model!r}))
 tests.trained_by({command!r}, *tests.arguments(body, bench, replace(tests.RECIPE, epochs=9_999))[:-1], None)
 """
 PROCESS = """
-import os, runpy, sys
-open({seen!r}, "w").write(str(os.getpid()))
+import os, pathlib, runpy, sys, time
+pathlib.Path({seen!r}).write_text(str(os.getpid()))
+while not pathlib.Path({begins!r}).exists():
+    time.sleep(0.05)
 sys.argv = sys.argv[2:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
 @pytest.mark.slow
-def test_a_training_ends_with_a_study_that_is_killed(body, tmp_path):
+@pytest.mark.parametrize("killed", ["while it trains", "before it begins"])
+def test_a_training_ends_with_a_study_that_is_killed(body, tmp_path, killed):
     """A second run of the study would write the same checkpoints."""
-    seen = tmp_path / "process"
-    command = script(tmp_path, PROCESS.format(seen=str(seen)))
+    seen, begins, scratch = tmp_path / "process", tmp_path / "begins", tmp_path / "scratch"
+    command = script(tmp_path, PROCESS.format(seen=str(seen), begins=str(begins)))
     here = {"path": sys.path, "cache": str(tmp_path), "model": str(tmp_path / "model"), "command": command}
     study = subprocess.Popen([sys.executable, "-c", STUDY.format(**here)])
-    until(lambda: list((tmp_path / "scratch").glob("**/*.safetensors")) and seen.exists() and seen.read_text())
+    until(lambda: seen.exists() and seen.read_text())
+    if killed == "while it trains":
+        begins.touch()
+        until(lambda: {path.name for path in scratch.glob("**/*.safetensors")} - {"job.safetensors"})
     process = int(seen.read_text())
     assert running(process)
     study.kill()
     study.wait()
+    begins.touch()
     until(lambda: not running(process))
+
+
+def test_a_free_lock_of_another_machine_ends_nothing(tmp_path):
+    """On some disks a lock holds on its own machine only; and where the disk knows none there is no file."""
+    (tmp_path / "elsewhere").write_text("2f3f6a0c-0000-4000-8000-000000000000")
+    ends = "import sys, pathlib\nfrom bigenough.rungs.training.distributed import _end_with_study\n"
+    ends += "_end_with_study(pathlib.Path(sys.argv[1]))\nprint('went on')"
+    for name in ("elsewhere", "none"):
+        told = subprocess.run([sys.executable, "-c", ends, str(tmp_path / name)], capture_output=True, text=True)
+        assert told.stdout == "went on\n"
 
 
 def until(holds):

@@ -9,7 +9,8 @@ them, and the study lies on a disk that all of them see.
 A process that fails writes its reason into the folder and ends with a code, so that the command ends the others, which
 wait for it in a sum. Where the command does not, and where the minutes are long over, it is ended here. A study that is
 killed has no time for that: it holds a lock, which the kernel then frees, and a process that finds it free ends itself,
-or the study's next run would train beside it, into the same checkpoints.
+or the study's next run would train beside it, into the same checkpoints. On some disks a lock holds on its own machine
+only, so the study's file says which that is: a process elsewhere believes a free lock only if it once saw it held.
 """
 
 from __future__ import annotations
@@ -153,7 +154,9 @@ def _trained(folder: Path) -> Trained:
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
     """Hold the lock that says that the study is there; without the file where the disk knows no locks."""
-    with path.open("wb") as lock:
+    with path.open("w", encoding="utf-8") as lock:
+        lock.write(_machine())
+        lock.flush()
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError:
@@ -162,12 +165,12 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _end_with_study(path: Path) -> None:
-    """End this process once nobody holds the lock any more.
+    """End this process once nobody holds the lock any more, on the study's own machine also if nobody did at first.
 
-    Some disks keep the locks of each machine to itself: where it never was seen held, nothing is known of the study.
+    On another machine a lock that never was seen held says nothing of the study.
     """
-    with suppress(OSError), path.open("rb") as lock:
-        seen = False
+    with suppress(OSError), path.open(encoding="utf-8") as lock:
+        seen = lock.read() == _machine() != ""
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -179,6 +182,13 @@ def _end_with_study(path: Path) -> None:
                 print("The study is gone: this training ends.", file=sys.stderr, flush=True)  # noqa: T201
                 os._exit(1)
             return
+
+
+def _machine() -> str:
+    """Linux's name for this start of this machine, which its containers share; empty where there is none."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
 
 
 def _code_of(words: Sequence[str], folder: Path, seconds: float) -> int | None:
