@@ -46,7 +46,7 @@ def whole_study(
     options = {
         "rungs": rungs, "minutes": bench.minutes, "threads": bench.threads, "offline": True,
         **({} if bench.trials is None else {"trials": bench.trials}),
-        **({"shrink": "taught", "teacher": TEACHER} if TEACHER in rungs else {}),
+        **({"shrink": "all", "teacher": TEACHER} if TEACHER in rungs else {}),
     }  # fmt: skip
     if unlabelled is not None:
         unlabelled.write_csv(pool := place / "unlabelled.csv")

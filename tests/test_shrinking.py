@@ -7,9 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from models.tiny_bert import tiny_config, write_model
 
 import bigenough
 from bigenough.errors import BadOption, InputError
+from bigenough.rungs.parent import Parent
+from bigenough.shrinking import steps
 from bigenough.storage import read_json
 from bigenough.verification import verify
 
@@ -48,6 +51,31 @@ def test_what_was_taught_is_made_smaller_too(diagnoses: pl.DataFrame, tmp_path: 
     small = study.candidates["linear-from-static-few-features"]
     assert small.record["made_from"] == taught.folder.name
     assert small.size_bytes < taught.size_bytes
+    assert all(check.agree for check in verify(study.path))
+
+
+def test_an_encoder_with_fewer_layers_is_coded_too(diagnoses: pl.DataFrame, tmp_path: Path):
+    """Cutting may cost half of the margin, since coding comes after it."""
+    folder = write_model(tmp_path / "model", tiny_config())
+    study = bigenough.fit(
+        diagnoses, out=tmp_path / "study", shrink="all", margin=30, encoder=str(folder), threads=1,
+        **{**FAST, "rungs": ("majority", "frozen")},
+    )  # fmt: skip
+    made = {name: each.record["made_from"] for name, each in study.candidates.items() if each.record["made_from"]}
+    folders = {each.folder.name: name for name, each in study.candidates.items()}
+    parents = {name: folders[folder] for name, folder in made.items()}
+    for cut in ("frozen-layers", "frozen-structure"):
+        assert parents[cut] == "frozen"
+        assert parents[f"{cut}-vocabulary"] == cut
+        assert parents[f"{cut}-vocabulary-int8"] == f"{cut}-vocabulary"
+    assert study.candidates["frozen-layers-vocabulary-int8"].size_bytes < study.candidates["frozen-layers"].size_bytes
+    assert "frozen-layers-vocabulary-int8" in study.report.read_text()
+    parent = Parent("frozen", "", "encoder", 1, lambda: None, lambda: None)
+    plan = steps(study.candidates, ["frozen"], [], allowed_flips=0.3, lessons=False, layers=True)
+    allowed = {step.name: step.make(parent, 1.0).allowed_flips for step in plan}
+    assert set(parents) == set(allowed)
+    assert {name for name, share in allowed.items() if share == 0.15} == {"frozen-layers", "frozen-structure"}
+    assert set(allowed.values()) == {0.15, 0.3}
     assert all(check.agree for check in verify(study.path))
 
 

@@ -19,7 +19,11 @@ from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.predictors.artefact import read_facts
 from bigenough.rungs.protocol import Predictor, Rung, Workbench
 
-__all__ = ["Step", "parent_of", "steps"]
+__all__ = ["HEALED", "Step", "parent_of", "steps"]
+
+HEALED = 0.5
+"""The part of what may change that cutting and healing may cost: coding the rest comes after it, and certify, which
+has to show that no more than the margin is lost, and could not of one that on select lost all of it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def steps(
 ) -> Iterator[Step]:
     """What is made of the chosen candidates, in order; a later step may stand on an earlier one's product.
 
-    What was taught is made smaller too, by the steps that keep its weights.
+    What was taught, and what has fewer layers, is made smaller too, by the steps that keep its weights.
 
     Args:
         candidates: all that were fitted, by name.
@@ -119,8 +123,14 @@ def _of_encoder(name: str, allowed_flips: float, *, layers: bool) -> Iterator[St
         from bigenough.shrink.layers import LayersRung
         from bigenough.shrink.structure import StructureRung
 
-        yield Step(f"{name}-layers", (name,), lambda parent, _: LayersRung(parent, allowed_flips), trains=True)
-        yield Step(f"{name}-structure", (name,), lambda parent, _: StructureRung(parent, allowed_flips), trains=True)
+        for rung in (LayersRung, StructureRung):
+            less = f"{name}-{rung.step}"
+            yield Step(less, (name,), _cut(rung, allowed_flips * HEALED), trains=True)
+            yield from _of_encoder(less, allowed_flips, layers=False)
+
+
+def _cut(rung: Callable[[Parent, float], Rung], allowed_flips: float) -> Callable[[Parent, float], Rung]:
+    return lambda parent, _: rung(parent, allowed_flips)
 
 
 def _tables(allowed_flips: float) -> Callable[[Parent, float], Rung]:
