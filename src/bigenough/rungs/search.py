@@ -139,7 +139,8 @@ def search(
         if _seconds_left(records, 60 * minutes, refit) <= (FAIR * slowest(records) if refit else 0.0):
             break
     if not front:
-        raise RungFailed(f"The rung {rung.name!r} failed with all {len(records)} settings. First: {records[0].failure}")
+        told = f" with all {len(records)} settings. First" if len(records) > 1 else ""
+        raise RungFailed(f"The rung {rung.name!r} failed{told}: {records[0].failure}")
     chosen = settled(front, first, work)
     seconds = sum(record.seconds for record in records)
     kept = chosen.fitted

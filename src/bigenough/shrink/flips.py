@@ -134,9 +134,13 @@ def kept_variant(name: str, variants: Sequence[Variant]) -> int:
     if not variants:
         raise RungFailed(f"{name}: there is nothing to try.")
     nearest = min(variants, key=lambda one: one.flips)
-    raise Refused(
-        f"{name}: all {len(variants)} variants are refused. The nearest, {dict(nearest.settings)}: {nearest.refused}."
+    settings = ", ".join(f"{key}={value}" for key, value in nearest.settings.items())
+    told = (
+        f"all {len(variants)} variants are refused. The nearest"
+        if len(variants) > 1
+        else "the only one tried is refused"
     )
+    raise Refused(f"{name}: {told}, {settings}: {nearest.refused}.")
 
 
 def variants_record(variants: Sequence[Variant], kept: int) -> Mapping[str, Any]:
