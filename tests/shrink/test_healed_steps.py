@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from shrink.tiny_parent import tiny_parent, topic_examples
 
-from bigenough.errors import Refused, RungFailed
+from bigenough.errors import RungFailed
 from bigenough.models.graph_reading import read_graph
 from bigenough.shrink import layers
 from bigenough.shrink.encoders import arrays_of
@@ -94,32 +94,6 @@ def test_lost_accuracy_refuses(parent, step):
     rung = step(parent, allowed_flips=-2.0)
     with pytest.raises(RungFailed, match="accuracy on the watched rows falls by"):
         rung.fit_watching(FIT, 4, by_the_head(rung), parent.bench, WATCH)
-
-
-def test_what_would_have_less_than_a_refused_one_is_not_tried(parent, monkeypatch):
-    """The second loses too much: the third has less than it, the fourth does not, and is the smallest that stays."""
-    assert LayersRung(parent).has_less({"layers": [0, 2, 4]}, {"layers": [0, 1, 2, 3, 4]})
-    assert not LayersRung(parent).has_less({"layers": [0, 2, 4]}, {"layers": [0, 1, 2, 3]})
-    shares = [(0.25, 0.0), (0.5, 0.0), (0.5, 0.25), (0.25, 0.25)]
-    tried = [{"healing": "head", "neurons": neurons, "heads": heads} for neurons, heads in shares]
-    monkeypatch.setattr(StructureRung, "attempts", lambda rung, arrays: tried)
-    rung = StructureRung(parent, allowed_flips=2.0)
-    every = rung.fit_watching(FIT, 4, tried[0], parent.bench, WATCH)
-    assert len(every.record["variants"]) == 4
-    refused = iter([None, "it lost too much", None, None])
-    monkeypatch.setattr(layers, "loss_refusal", lambda found, allowed, metric: next(refused))
-    seen = rung.fit_watching(FIT, 4, tried[0], parent.bench, WATCH)
-    assert [one["settings"] for one in seen.record["variants"]] == [tried[0], tried[1], tried[3]]
-    assert seen.settings == tried[3]
-    assert seen.record["notes"] == [
-        "healing=head, neurons=0.5, heads=0.25 not tried: it would have less than healing=head, neurons=0.5, "
-        "heads=0.0, which is refused"
-    ]
-    refused = iter(["it lost too much", None])
-    monkeypatch.setattr(StructureRung, "attempts", lambda rung, arrays: tried[:3])
-    # Another error would not be remembered: the two that were not tried change nothing.
-    with pytest.raises(Refused, match="the only one tried is refused, healing=head, neurons"):
-        rung.fit_watching(FIT, 4, tried[0], parent.bench, WATCH)
 
 
 def test_what_a_model_may_lose_is_counted_in_the_metric(parent):

@@ -6,8 +6,7 @@ The upper layers go, or every other one: of all layers of a tuned BERT the top o
 healed.
 
 Its labels are no longer the parent's, since it has learned again, so it is not flips that refuse a variant but what it
-gets wrong: one whose score on the watched rows falls by more than allowed. The smallest that stays is kept. What would
-have less than a variant that is refused is not tried, since each costs a training.
+gets wrong: one whose score on the watched rows falls by more than allowed. The smallest that stays is kept.
 """
 
 from __future__ import annotations
@@ -66,10 +65,6 @@ class HealedStep(EncoderStep):
         """The settings of all variants; one without ``healing`` has that of the first settings."""
 
     @abstractmethod
-    def has_less(self, one: Settings, other: Settings) -> bool:
-        """Whether all that the first settings leave of the encoder is left by the others too, and more."""
-
-    @abstractmethod
     def cut(
         self, arrays: EncoderArrays, parent: EncoderPredictor, settings: Settings, examples: Examples, bench: Workbench
     ) -> EncoderArrays:
@@ -92,9 +87,8 @@ class HealedStep(EncoderStep):
     def fit_watching(
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
-        """The variants, healed; of those that lose no more of ``bench.metric`` than allowed the smallest is kept.
+        """Every variant, healed; of those that lose no more of ``bench.metric`` than allowed the smallest is kept.
 
-        One that would have less than a refused one is not tried, and that is noted.
         A variant that cannot be trained, in its part of the minutes or at all, heals by its head alone; one that fails
         then too is left out, and both are noted. Raises ``RungFailed`` when there is none.
         """
@@ -106,14 +100,10 @@ class HealedStep(EncoderStep):
         if bench.fit_minutes is not None:
             bench = replace(bench, fit_minutes=bench.fit_minutes / len(tried))
         expected = parent.predict_proba(watch.texts)
-        variants, notes, untried = list[Variant](), list[str](), list[str]()
+        variants, notes = [], list[str]()
         best: dict[int, Healed] = {}
         for place, one in enumerate(tried):
             bench.say(f"variant {place + 1} of {len(tried)}", place / len(tried))
-            lost = [each.settings for each in variants if each.refused and self.has_less(one, each.settings)]
-            if lost:
-                untried.append(f"{_told(one)} not tried: it would have less than {_told(lost[0])}, which is refused")
-                continue
             made = self._healed(arrays, parent, one, examples, bench, notes)
             if made is None:
                 continue
@@ -135,7 +125,7 @@ class HealedStep(EncoderStep):
         predictor = best[kept].predictor
         own, seconds = row_seconds([opener(each, bench.threads) for each in (parent, predictor)], watch.texts)
         variants[kept] = replace(variants[kept], latency_ratio=round(seconds / own, 3))
-        record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent), "notes": [*notes, *untried]}
+        record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent), "notes": notes}
         if best[kept].trained:
             body, tokenizer = arrays_of(predictor).model, predictor.encoder.tokenizer
             record["export"] = parity(predictor, body, tokenizer, watch.texts, bench.threads)
@@ -153,13 +143,14 @@ class HealedStep(EncoderStep):
         """One variant, and the settings by which it came to be; None when it cannot be made. ``notes`` has the why."""
         for way in dict.fromkeys((settings["healing"], "head")):
             one = {**settings, "healing": way}
+            told = ", ".join(f"{name}={value}" for name, value in one.items())
             try:
                 left = self.cut(arrays, parent, one, examples, bench)
                 made = healed(left, parent, examples, way, bench)
-                notes += [f"{_told(one)}: {note}" for note in made.notes]
+                notes += [f"{told}: {note}" for note in made.notes]
                 return made, one
             except RungFailed as error:
-                notes.append(f"{_told(one)} failed: {str(error).rstrip('.')}")
+                notes.append(f"{told} failed: {str(error).rstrip('.')}")
                 bench.say(notes[-1], None)
         return None
 
@@ -179,10 +170,6 @@ class LayersRung(HealedStep):
         """Without the top layer, the top two, the top three, and every other one."""
         return [{"layers": list(kept)} for kept in kept_layers(len(arrays.model.layers))]
 
-    def has_less(self, one: Settings, other: Settings) -> bool:
-        """Some of the other's layers."""
-        return set(one["layers"]) < set(other["layers"])
-
     def cut(
         self, arrays: EncoderArrays, parent: EncoderPredictor, settings: Settings, examples: Examples, bench: Workbench
     ) -> EncoderArrays:
@@ -196,10 +183,6 @@ class LayersRung(HealedStep):
         pooled = tuple(sorted({sum(i < at for i in kept) for at in model.config.pooled} - {len(kept)}))
         config = replace(model.config, layers=len(layers), pooled=pooled)
         return arrays._replace(model=replace(model, layers=layers, config=config))
-
-
-def _told(settings: Settings) -> str:
-    return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def kept_layers(count: int) -> list[tuple[int, ...]]:

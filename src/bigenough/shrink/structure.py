@@ -63,11 +63,6 @@ class StructureRung(HealedStep):
         tried = [(neurons, heads) for neurons, heads in VARIANTS if not (heads and one_head)]
         return [{"neurons": part, "heads": heads, **({"healing": "head"} if heads else {})} for part, heads in tried]
 
-    def has_less(self, one: Settings, other: Settings) -> bool:
-        """At least the other's shares are gone, of neurons or heads more."""
-        gone, less = ((float(each["neurons"]), float(each["heads"])) for each in (one, other))
-        return gone != less and all(share >= also for share, also in zip(gone, less, strict=True))
-
     def cut(
         self, arrays: EncoderArrays, parent: EncoderPredictor, settings: Settings, examples: Examples, bench: Workbench
     ) -> EncoderArrays:
