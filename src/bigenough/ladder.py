@@ -6,6 +6,7 @@ Whatever one rung fails at, the others go on. All of it is found again on disk, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -103,25 +104,35 @@ class Ladder:
             lessons=self.options.teaches, layers=self.options.shrink == "all",
             teacher=self.options.teacher,
         ))  # fmt: skip
-        budget = self._budget
-        if self.options.budget_minutes is not None:
-            # Coding and cutting take seconds of a share that is a training's.
-            sharing = max(1, sum(step.trains for step in plan))
-            budget = replace(budget, minutes=self.options.budget_minutes * self._shrinking_share / sharing)
-        for step in plan:
+        spent = 0.0
+        for place, step in enumerate(plan):
             known = {**candidates, **made}
-            parent = next((name for name in step.parents if name in known), None)
-            if parent is None:
+            parent_name = next((name for name in step.parents if name in known), None)
+            if parent_name is None:
                 continue
-            rung = step.make(parent_of(known[parent], makers[parent], self.job, self.bench), budget.minutes)
+            began = time.monotonic()
+            budget = self._part(spent, [each.trains for each in plan], place)
+            parent = parent_of(known[parent_name], makers[parent_name], self.job, self.bench)
+            rung = step.make(parent, budget.minutes)
             makers[rung.name] = rung
+            seconds = 0.0
             for _, product in self.fitted([rung], step=False, budget=budget):
                 if isinstance(product, LeftOut):
                     refused.append(product)
                 else:
                     made[rung.name] = product
+                    seconds = float(product.record["search_seconds"]) + float(product.record["fit_seconds"])
                     self._tell_processor(product)
+            parent.release()  # or all parents' models would lie in memory until the last step is done
+            spent += max(time.monotonic() - began, seconds) / 60
         return made, refused
+
+    def _part(self, spent_minutes: float, trains: Sequence[bool], place: int) -> Budget:
+        """What the step at this place may take."""
+        if self.options.budget_minutes is None:
+            return self._budget
+        whole = self.options.budget_minutes * self._shrinking_share
+        return replace(self._budget, minutes=training_minutes(whole, spent_minutes, sum(trains[place:]), sum(trains)))
 
     def _tell_processor(self, product: Candidate) -> None:
         """8-bit products differ between processors: on which the choice was made."""
@@ -277,3 +288,15 @@ class Ladder:
 
     def _memory(self, rung: Rung) -> FitMemory:
         return FitMemory(self.folder.path / "fits" / self._key(rung))
+
+
+def training_minutes(whole: float, spent: float, left: int, trainings: int) -> float:
+    """What the next of the trainings that are left may take: an equal part of the minutes that are.
+
+    Coding and cutting are among what was spent. A training has a quarter of an equal part of the whole at least, or one
+    that overdrew would leave the others nothing.
+
+    >>> training_minutes(12, 0, 4, 4), training_minutes(12, 6, 3, 4), training_minutes(12, 12, 1, 4)
+    (3.0, 2.0, 0.75)
+    """
+    return max((whole - spent) / max(1, left), whole / max(1, trainings) / 4)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from bigenough.job import Job
@@ -82,14 +81,12 @@ def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> P
     Both without the candidate's temperature: what is made of them gets one of its own.
     """
 
-    @cache
     def on_fit() -> Predictor:
         if candidate.on_fit.is_dir():
             return load_predictor(candidate.on_fit, threads=bench.threads)
         settings = candidate.record["settings"]
         return rung.fit(job.fit, len(job.task.classes), settings, bench)
 
-    @cache
     def final() -> Predictor:
         if candidate.remote:  # it learned nothing from select: with other examples each lesson would be paid again
             return on_fit()

@@ -280,3 +280,14 @@ def test_a_parent_gives_the_model_that_saw_these_rows():
     parent = Parent("big", "big-0", "constant", 90, lambda: "of fit", lambda: "final")
     assert parent.of(rows(90)) == "of fit"
     assert parent.of(rows(120)) == "final"
+
+
+def test_a_parents_models_are_loaded_once_until_they_are_let_go():
+    loads = []
+    parent = Parent("big", "big-0", "constant", 90, lambda: loads.append("fit"), lambda: loads.append("all"))
+    for _ in range(3):
+        parent.of(rows(90)), parent.of(rows(120))
+    assert loads == ["fit", "all"]
+    parent.release()
+    parent.of(rows(120))
+    assert loads == ["fit", "all", "all"]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from shrink.tiny_parent import tiny_parent, topic_examples
 
-from bigenough.errors import RungFailed
+from bigenough.errors import Refused, RungFailed
 from bigenough.models.graph_reading import read_graph
+from bigenough.rungs.trials import recorded_seconds
 from bigenough.shrink import layers
 from bigenough.shrink.encoders import arrays_of
 from bigenough.shrink.flips import NOT_FINITE, Comparison
@@ -52,6 +53,7 @@ def test_a_kill_between_two_variants_costs_neither_training(parent, tmp_path, mo
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     from bigenough.rungs.training import loop
+    from bigenough.rungs.training.trained_file import write_trained
 
     rung = StructureRung(parent, allowed_flips=2.0)
     settings = {**rung.first_settings(FIT, 4), "healing": "train"}
@@ -68,8 +70,17 @@ def test_a_kill_between_two_variants_costs_neither_training(parent, tmp_path, mo
     bench = replace(parent.bench, scratch=tmp_path)
     with pytest.raises(Killed):
         rung.fit_watching(FIT, 4, settings, bench, WATCH)
+    [kept] = tmp_path.glob("healed-*")
+    took = trainings[0].record["seconds"] + 1000.0  # as if it had been long
+    write_trained(kept, replace(trainings[0], record={**trainings[0].record, "seconds": took}))
     trainings.clear()
+    parts = []
+    monkeypatch.setattr(layers, "_part", lambda *told: parts.append(told[1:]) or told[0])
     resumed = rung.fit_watching(FIT, 4, settings, bench, WATCH)
+    assert resumed.record["trainings"][0] == {"seconds": pytest.approx(took, abs=0.001)}
+    assert recorded_seconds(resumed.record) > 1000.0
+    assert [others for _, others in parts] == [3, 2, 1]
+    assert [spent > 1000.0 for spent, _ in parts] == [False, True, True], "what was spent before the kill counts"
     by_training = [one for one in whole.record["variants"] if one["settings"]["healing"] == "train"]
     assert len(trainings) == len(by_training) - 1 == 1
     same, other = (each.predictor.predict_proba(WATCH.texts) for each in (resumed, whole))
@@ -110,8 +121,50 @@ def test_what_a_model_may_lose_is_counted_in_the_metric(parent):
         refusing.fit_watching(FIT, 4, by_the_head(rung), replace(parent.bench, metric="macro_f1"), WATCH)
 
 
+def test_the_head_is_fitted_within_the_minutes_of_the_training(parent, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from bigenough.rungs.training import loop
+
+    given, real = [], loop.train
+
+    def train(body, tokenizer, texts, targets, recipe, bench, **options):
+        given.append((bench.fit_minutes, targets))
+        return real(body, tokenizer, texts, targets, recipe, replace(bench, fit_minutes=None), **options)
+
+    monkeypatch.setattr(loop, "train", train)
+    whole = parent.of(FIT)
+    told = np.full((len(FIT), 4), 0.25, dtype=np.float32)
+    clock = iter([100.0, 130.0]).__next__
+    made = healed(arrays_of(whole), whole, FIT, "train", replace(parent.bench, fit_minutes=2.0), told, clock)
+    assert given[0][0] == 1.5
+    assert given[0][1] is told
+    assert made.seconds > 0
+    healed(arrays_of(whole), whole, FIT, "train", replace(parent.bench, fit_minutes=None))
+    assert given[1][0] is None
+    np.testing.assert_allclose(given[1][1], whole.predict_proba(FIT.texts), atol=1e-6)
+
+
+@pytest.mark.parametrize(("spent", "minutes"), [(0.0, 1.0), (120.0, 0.5), (300.0, 0.0)])
+def test_a_variant_has_an_equal_part_of_what_is_left(parent, spent, minutes):
+    assert layers._part(replace(parent.bench, fit_minutes=4.0), spent, 4).fit_minutes == minutes
+    assert layers._part(replace(parent.bench, fit_minutes=None), spent, 4).fit_minutes is None
+
+
+def test_what_a_training_gave_up_does_not_let_a_refusal_be_forgotten(parent, monkeypatch):
+    """Minutes are part of the key: the same command would give it up again. Memory may be another one."""
+    fails_when(monkeypatch, lambda arrays, healing: False)
+    rung = LayersRung(parent, allowed_flips=-2.0)
+    with pytest.raises(Refused, match=r"falls by -?\d+\.\d\d points, -200\.00 are allowed"):
+        rung.fit_watching(FIT, 4, {"healing": "train"}, parent.bench, WATCH)
+    fails_when(monkeypatch, lambda arrays, healing: healing == "train")
+    with pytest.raises(RungFailed, match=r"are allowed.*healing=train.* failed: Training takes 3 minutes") as caught:
+        rung.fit_watching(FIT, 4, {"healing": "train"}, parent.bench, WATCH)
+    assert not isinstance(caught.value, Refused)
+
+
 def fails_when(monkeypatch, failing):
-    def healed_or_not(arrays, whole, examples, healing, bench):
+    def healed_or_not(arrays, whole, examples, healing, bench, targets=None):
         if failing(arrays, healing):
             raise RungFailed("Training takes 3 minutes at least. Raise the budget.")
         made = healed(arrays, whole, examples, "head", bench)
@@ -129,7 +182,9 @@ def test_what_healing_gave_up_is_in_the_record(parent, monkeypatch):
     rung = LayersRung(parent, allowed_flips=2.0)
     seen = rung.fit_watching(FIT, 4, {"healing": "train"}, parent.bench, WATCH)
     assert [note.rsplit(": ", 1)[1] for note in seen.record["notes"]] == ["1 epoch instead of 3"]
-    assert rung.fit_recorded(FIT, 4, seen.settings, parent.bench).record == {"notes": ["1 epoch instead of 3"]}
+    assert rung.fit_recorded(FIT, 4, seen.settings, parent.bench).record == {
+        "notes": ["1 epoch instead of 3"], "trainings": [],
+    }  # fmt: skip
 
 
 def test_a_variant_that_cannot_be_trained_heals_by_its_head(parent, monkeypatch):

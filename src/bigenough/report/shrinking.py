@@ -54,16 +54,12 @@ def refused(view: View) -> dict[str, str]:
     """
     ladder = entry_points(group=GROUP).names
     names = [one.name for one in view.contenders if one.role != "no result"]
-    listed = {str(name) for name in (view.files.plan or {}).get("made_from") or ()}
     gone = {one.name: one.reason for one in view.contenders if one.role == "no result" and one.reason}
     return {
         name: reason
         for name, reason in gone.items()
-        if name in listed
-        or (
-            name not in ladder
-            and any(name.startswith(f"{parent}-") or name.endswith(f"-from-{parent}") for parent in names)
-        )
+        if name not in ladder
+        and any(name.startswith(f"{parent}-") or name.endswith(f"-from-{parent}") for parent in names)
     }
 
 

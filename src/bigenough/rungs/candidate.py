@@ -177,6 +177,7 @@ def candidate_key(rung: Rung, data: str, task: Task, budget: Budget, weights: Ma
             # Where weights came from does not matter, and changes once a download lies in a cache.
             "weights": {name: value for name, value in weights.items() if name != "source"},
             "made_from": getattr(rung, "made_from", None),
+            "allowed": getattr(rung, "allowed_flips", None),
             "seed": seed,
             "code": _code_hash(),
             "recipe": sha256_file(Path(source)) if source else "",

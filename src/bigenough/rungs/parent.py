@@ -35,7 +35,15 @@ class Parent:
     on_fit: Callable[[], Predictor]
     final: Callable[[], Predictor]
     weights: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    _loaded: dict[str, Predictor] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, examples: Examples) -> Predictor:
-        """The model that saw these rows and no others: fit, or fit and select."""
-        return self.on_fit() if len(examples) <= self.fit_rows else self.final()
+        """The model that saw these rows and no others, fit, or fit and select; it stays loaded until ``release``."""
+        which, load = ("on_fit", self.on_fit) if len(examples) <= self.fit_rows else ("final", self.final)
+        if which not in self._loaded:
+            self._loaded[which] = load()
+        return self._loaded[which]
+
+    def release(self) -> None:
+        """Let the loaded models go, when all is made of them that was to be made."""
+        self._loaded.clear()

@@ -7,7 +7,7 @@ decided here: the verdict does that, of this model like of any other. What is re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -123,17 +123,20 @@ def saved_bytes(predictor: Predictor) -> int:
         return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
-def kept_variant(name: str, variants: Sequence[Variant]) -> int:
+def kept_variant(
+    name: str, variants: Sequence[Variant], distance: Callable[[Variant], float] = lambda one: one.flips
+) -> int:
     """The place of the smallest variant that is not refused; of equals, the one with fewest flips.
 
-    Raises ``Refused`` with the reason of the one that came nearest when all are refused, ``RungFailed`` without any.
+    Raises ``Refused`` with the reason of the one that came nearest, by ``distance``, when all are refused;
+    ``RungFailed`` without any.
     """
     usable = [(one.size_bytes, one.flips, place) for place, one in enumerate(variants) if one.refused is None]
     if usable:
         return min(usable)[2]
     if not variants:
         raise RungFailed(f"{name}: there is nothing to try.")
-    nearest = min(variants, key=lambda one: one.flips)
+    nearest = min(variants, key=distance)
     settings = ", ".join(f"{key}={value}" for key, value in nearest.settings.items())
     told = (
         f"all {len(variants)} variants are refused. The nearest"

@@ -9,11 +9,13 @@ model needs is the tuned rung's. What is cut, and whether the result is good eno
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigenough.models.graph import encoder_graph
 from bigenough.models.graph_reading import EncoderArrays
@@ -21,10 +23,11 @@ from bigenough.rungs.dense import first_head, fit_head
 from bigenough.rungs.predictors.encoder import EncoderPredictor
 from bigenough.rungs.predictors.head import DenseHead
 from bigenough.rungs.protocol import Workbench
+from bigenough.rungs.trials import recorded_seconds
 from bigenough.shrink.encoders import made
 from bigenough.task import Examples
 
-__all__ = ["Healed", "Healing", "best_healing", "healed"]
+__all__ = ["Healed", "Healing", "best_healing", "healed", "said_by"]
 
 Healing = Literal["head", "train"]
 EPOCHS = 1.0
@@ -32,11 +35,22 @@ LEARNING_RATE = 1e-4
 
 
 class Healed(NamedTuple):
-    """A healed model, in sentences what its training had to give up, and whether there was a training."""
+    """A healed model.
+
+    Attributes:
+        predictor: the model.
+        notes: in sentences, what its training had to give up.
+        training: what its training says of itself, the seconds before a kill included; None where there was none.
+    """
 
     predictor: EncoderPredictor
-    notes: Sequence[str]
-    trained: bool = False
+    notes: Sequence[str] = ()
+    training: Mapping[str, Any] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What its training took."""
+        return 0.0 if self.training is None else recorded_seconds(self.training)
 
 
 def best_healing() -> Healing:
@@ -46,7 +60,13 @@ def best_healing() -> Healing:
 
 
 def healed(
-    arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, healing: Healing, bench: Workbench
+    arrays: EncoderArrays,
+    parent: EncoderPredictor,
+    examples: Examples,
+    healing: Healing,
+    bench: Workbench,
+    targets: NDArray[np.float32] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Healed:
     """The pruned encoder with a head of its own, fitted on the examples.
 
@@ -56,16 +76,28 @@ def healed(
         examples: texts and labels the parent was fitted on.
         healing: the head alone, or then one epoch of everything; coded word vectors keep their codes, and
             with them the lowest layer stays as it is.
-        bench: ``fit_minutes`` bounds the epoch.
+        bench: ``fit_minutes`` bounds the epoch, with the head's fit before it.
+        targets: what the parent says of the texts, ``said_by``, where that is known already.
+        clock: seconds.
     """
+    began = clock()
     if healing == "train":
         config = replace(arrays.model.config, normalise=False, pooled=())
         arrays = arrays._replace(model=replace(arrays.model, config=config))
     predictor = made(encoder_graph(*arrays), parent, arrays.n_parameters, bench)
     head = _refitted(predictor, examples, bench)
     if healing == "head":
-        return Healed(replace(predictor, head=head), ())
-    return _trained(arrays, parent, examples, head, bench)
+        return Healed(replace(predictor, head=head))
+    del predictor  # its session is not needed beside the training
+    targets = said_by(parent, examples) if targets is None else targets
+    if bench.fit_minutes is not None:
+        bench = replace(bench, fit_minutes=max(0.0, bench.fit_minutes - (clock() - began) / 60))
+    return _trained(arrays, parent, examples, targets, head, bench)
+
+
+def said_by(parent: EncoderPredictor, examples: Examples) -> NDArray[np.float32]:
+    """(n, classes) probabilities that a training learns from."""
+    return parent.predict_proba(examples.texts).astype(np.float32)
 
 
 def _refitted(predictor: EncoderPredictor, examples: Examples, bench: Workbench) -> DenseHead:
@@ -75,7 +107,12 @@ def _refitted(predictor: EncoderPredictor, examples: Examples, bench: Workbench)
 
 
 def _trained(
-    arrays: EncoderArrays, parent: EncoderPredictor, examples: Examples, head: DenseHead, bench: Workbench
+    arrays: EncoderArrays,
+    parent: EncoderPredictor,
+    examples: Examples,
+    targets: NDArray[np.float32],
+    head: DenseHead,
+    bench: Workbench,
 ) -> Healed:
     from bigenough.rungs.training.checkpoint import training_key
     from bigenough.rungs.training.loop import train
@@ -86,7 +123,6 @@ def _trained(
         epochs=EPOCHS, learning_rate=LEARNING_RATE, head_multiple=1.0, label_smoothing=0.0,
         frozen_layers=0 if arrays.table is None else 1,
     )  # fmt: skip
-    targets = parent.predict_proba(examples.texts).astype(np.float32)
     tokenizer = parent.encoder.tokenizer
     path = None
     if bench.scratch is not None:
@@ -101,4 +137,5 @@ def _trained(
             write_trained(path, trained)
     kept = arrays._replace(model=trained.body)
     new = DenseHead(trained.weight, trained.bias)
-    return Healed(made(encoder_graph(*kept), parent, kept.n_parameters, bench, head=new), trained.record["notes"], True)
+    healthy = made(encoder_graph(*kept), parent, kept.n_parameters, bench, head=new)
+    return Healed(healthy, trained.record["notes"], trained.record)

@@ -14,9 +14,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigenough.errors import Refused, RungFailed
 from bigenough.models.graph_reading import EncoderArrays
@@ -33,7 +35,7 @@ from bigenough.shrink.flips import (
     saved_bytes,
     variants_record,
 )
-from bigenough.shrink.healing import Healed, best_healing, healed
+from bigenough.shrink.healing import Healed, best_healing, healed, said_by
 from bigenough.task import Examples
 from bigenough.task.task import MetricName
 
@@ -75,9 +77,9 @@ class HealedStep(EncoderStep):
         return self._cut_and_healed(examples, settings, bench).predictor
 
     def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
-        """``fit``, and what healing had to give up."""
+        """``fit``, and what healing took and had to give up."""
         made = self._cut_and_healed(examples, settings, bench)
-        return Watched(made.predictor, settings, {"notes": list(made.notes)})
+        return Watched(made.predictor, settings, {"notes": list(made.notes), "trainings": _trainings([made])})
 
     def _cut_and_healed(self, examples: Examples, settings: Settings, bench: Workbench) -> Healed:
         parent = self.model_of(examples)
@@ -89,25 +91,33 @@ class HealedStep(EncoderStep):
     ) -> Watched:
         """Every variant, healed; of those that lose no more of ``bench.metric`` than allowed the smallest is kept.
 
-        A variant that cannot be trained, in its part of the minutes or at all, heals by its head alone; one that fails
-        then too is left out, and both are noted. Raises ``RungFailed`` when there is none.
+        Each may take an equal part of the minutes that are left. One that cannot be trained, in its part or at all,
+        heals by its head alone; one that fails then too is left out, and both are noted. Raises ``Refused`` when all
+        lose too much, ``RungFailed`` when there is none, or when those that failed might have been better.
         """
         parent = self.model_of(examples)
         arrays = arrays_of(parent)
         tried = [{"healing": settings["healing"], **one} for one in self.attempts(arrays)]
         if not tried:
             raise RungFailed(f"{self.name}: {self.parent.name} has nothing that could be cut off.")
-        if bench.fit_minutes is not None:
-            bench = replace(bench, fit_minutes=bench.fit_minutes / len(tried))
+        began, before_a_kill = monotonic(), 0.0
+        lessons = any(one["healing"] == "train" for one in tried)
+        targets = said_by(parent, examples) if lessons else None
         expected = parent.predict_proba(watch.texts)
-        variants, notes = [], list[str]()
+        variants, notes, failed = list[Variant](), list[str](), list[str]()
+        trainings: list[Mapping[str, Any]] = []
         best: dict[int, Healed] = {}
         for place, one in enumerate(tried):
             bench.say(f"variant {place + 1} of {len(tried)}", place / len(tried))
-            made = self._healed(arrays, parent, one, examples, bench, notes)
+            since = monotonic()
+            part = _part(bench, since - began + before_a_kill, len(tried) - place)
+            made = self._healed(arrays, parent, one, examples, part, targets, failed)
             if made is None:
                 continue
             product, settings = made
+            before_a_kill += max(0.0, product.seconds - (monotonic() - since))
+            notes += [f"{_told(settings)}: {note}" for note in product.notes]
+            trainings += _trainings([product])
             found = compare(expected, product.predictor.predict_proba(watch.texts), watch.labels, bench.metric)
             reason = loss_refusal(found, self.allowed_flips, bench.metric)
             variants.append(Variant(settings, *found, saved_bytes(product.predictor), refused=reason))
@@ -115,18 +125,23 @@ class HealedStep(EncoderStep):
                 best = {len(variants) - 1: product}
             del made, product  # there is memory for the best beside the one that trains
         if not variants:
-            raise RungFailed(f"{self.name}: no variant could be made. {'; '.join(notes)}.")
+            raise RungFailed(f"{self.name}: no variant could be made. {'; '.join(failed)}.")
         try:
-            kept = kept_variant(self.name, variants)
+            kept = kept_variant(self.name, variants, distance=_lost)
         except Refused as error:
-            if notes:  # with more memory or time they may be others
-                raise RungFailed(f"{error} {'; '.join(notes)}.") from None
+            if failed:  # with more memory they might have been trained
+                raise RungFailed(f"{error} {'; '.join(failed)}.") from None
             raise
         predictor = best[kept].predictor
         own, seconds = row_seconds([opener(each, bench.threads) for each in (parent, predictor)], watch.texts)
         variants[kept] = replace(variants[kept], latency_ratio=round(seconds / own, 3))
-        record = {**variants_record(variants, kept), "parent_bytes": saved_bytes(parent), "notes": notes}
-        if best[kept].trained:
+        record = {
+            **variants_record(variants, kept),
+            "parent_bytes": saved_bytes(parent),
+            "notes": [*failed, *notes],
+            "trainings": trainings,
+        }
+        if best[kept].training is not None:
             body, tokenizer = arrays_of(predictor).model, predictor.encoder.tokenizer
             record["export"] = parity(predictor, body, tokenizer, watch.texts, bench.threads)
         return Watched(predictor, variants[kept].settings, record)
@@ -138,20 +153,18 @@ class HealedStep(EncoderStep):
         settings: Settings,
         examples: Examples,
         bench: Workbench,
-        notes: list[str],
+        targets: NDArray[np.float32] | None,
+        failed: list[str],
     ) -> tuple[Healed, Settings] | None:
-        """One variant, and the settings by which it came to be; None when it cannot be made. ``notes`` has the why."""
+        """One variant, and the settings by which it came to be; None when it cannot be made. ``failed`` has the why."""
         for way in dict.fromkeys((settings["healing"], "head")):
             one = {**settings, "healing": way}
-            told = ", ".join(f"{name}={value}" for name, value in one.items())
             try:
                 left = self.cut(arrays, parent, one, examples, bench)
-                made = healed(left, parent, examples, way, bench)
-                notes += [f"{told}: {note}" for note in made.notes]
-                return made, one
+                return healed(left, parent, examples, way, bench, targets), one
             except RungFailed as error:
-                notes.append(f"{told} failed: {str(error).rstrip('.')}")
-                bench.say(notes[-1], None)
+                failed.append(f"{_told(one)} failed: {str(error).rstrip('.')}")
+                bench.say(failed[-1], None)
         return None
 
 
@@ -195,16 +208,36 @@ def kept_layers(count: int) -> list[tuple[int, ...]]:
     return list(dict.fromkeys(kept for kept in [*dropped, tuple(range(0, count, 2))] if 0 < len(kept) < count))
 
 
+def _told(settings: Settings) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
+def _part(bench: Workbench, spent_seconds: float, variants: int) -> Workbench:
+    """The bench with the minutes of one variant, when so many are to come."""
+    if bench.fit_minutes is None:
+        return bench
+    return replace(bench, fit_minutes=max(0.0, bench.fit_minutes - spent_seconds / 60) / variants)
+
+
+def _lost(variant: Variant) -> float:
+    return variant.parent_score - variant.score
+
+
+def _trainings(healed: Sequence[Healed]) -> list[Mapping[str, Any]]:
+    """What a record says of them: the seconds of each that was trained."""
+    return [{"seconds": round(one.seconds, 3)} for one in healed if one.training is not None]
+
+
 def loss_refusal(found: Comparison, allowed: float, metric: MetricName = "accuracy") -> str | None:
     """Why a healed model is refused, or None; the scores are in ``metric``.
 
     >>> loss_refusal(Comparison(0.05, 0.9, 0.86, 0.9), 0.015)
-    'accuracy on the watched rows falls by 4.0 points, 1.5 are allowed'
+    'accuracy on the watched rows falls by 4.00 points, 1.50 are allowed'
     """
     if not np.isfinite(found.max_probability_difference):
         return NOT_FINITE
     lost = found.parent_score - found.score
     if lost > allowed:
         name = _NAMES[metric]
-        return f"{name} on the watched rows falls by {100 * lost:.1f} points, {100 * allowed:.1f} are allowed"
+        return f"{name} on the watched rows falls by {100 * lost:.2f} points, {100 * allowed:.2f} are allowed"
     return None
