@@ -182,7 +182,8 @@ class Ladder:
         if self.options.order_by == "latency" and not candidate.remote:
             cost = float(self.performance(candidate)["latency_p50_ms"]["value"])
         score = candidate.record["select"][self.options.metric]
-        return Contender(candidate.name, cost, score, self.missed(candidate))
+        made = bool(candidate.record.get("made_from"))
+        return Contender(candidate.name, cost, score, self.missed(candidate), made)
 
     def performance(self, candidate: Candidate) -> dict[str, Any]:
         """What was measured of it; measured anew in another setting, as long as nothing was settled by it."""

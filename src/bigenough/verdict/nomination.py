@@ -21,12 +21,14 @@ class Contender:
         cost: what it costs to serve, in any unit that all contenders share (bytes on disk, or milliseconds a row).
         select_score: its score on select.
         missed_limits: a sentence for each hard limit that it misses.
+        made: whether it was made from another candidate: pruned, coded, or taught by it.
     """
 
     name: str
     cost: float
     select_score: float
     missed_limits: tuple[str, ...] = ()
+    made: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ def nominate(
     """Choose the reference and order the nominees by what is known from select alone.
 
     ``against`` is "best" (the best on select; of equals the cheapest), a candidate's name, or None for an absolute bar.
+    What was made from another candidate is never "the best", whatever it scores on select: its variants were chosen
+    there, and a reference is not tested, while a smaller model has to earn its place on certify.
     Nominees are the candidates that are cheaper than the reference, meet every limit, and lie on the frontier: no
     candidate that costs as little or less is as good on select. Since the frontier falls as cost falls, the fixed
     sequence (Maurer, Hothorn & Lehmacher 1995) goes from the likeliest to pass to the least likely; any order that is
@@ -83,7 +87,8 @@ def nominate(
     by_name = {each.name: each for each in contenders}
     reference = None
     if against == "best":
-        reference = max(contenders, key=lambda each: (each.select_score, -each.cost))
+        own = [each for each in contenders if not each.made] or contenders
+        reference = max(own, key=lambda each: (each.select_score, -each.cost))
     elif against is not None:
         reference = by_name[against]
     chosen: list[Contender] = []
