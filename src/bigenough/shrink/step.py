@@ -41,5 +41,4 @@ class ShrinkStep(ABC):
 
     def suggest(self, trial: Trial, examples: Examples, n_classes: int) -> Settings:
         """Nothing to search: one fit tries all variants."""
-        only = self.first_settings(examples, n_classes)
-        return {name: trial.suggest_categorical(name, [value]) for name, value in only.items()}
+        return self.first_settings(examples, n_classes)
