@@ -42,6 +42,15 @@ def test_a_product_is_tempered_once(diagnoses: pl.DataFrame, tmp_path: Path):
         assert each.predictor(1).temperature == pytest.approx(each.record["temperature"])
 
 
+def test_a_specialist_says_what_it_was_made_of(diagnoses: pl.DataFrame, tmp_path: Path):
+    study = bigenough.fit(diagnoses, out=tmp_path / "study", margin=8, **FAST)
+    assert study.verdict.winner == "linear-few-features"
+    lineage = read_json(study.path / "specialist" / "specialist.json")["lineage"]
+    assert [one["candidate"] for one in lineage] == ["linear", "linear-few-features"]
+    assert lineage[0]["settings"] == study.candidates["linear"].record["settings"]
+    assert "step by step: `linear`, " in (study.path / "specialist" / "README.md").read_text()
+
+
 def test_what_was_taught_is_made_smaller_too(diagnoses: pl.DataFrame, tmp_path: Path):
     rungs = ("linear", "static")
     study = bigenough.fit(

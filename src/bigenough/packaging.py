@@ -79,11 +79,27 @@ def _judgement(
         label_column=job.read.label,
         languages=folder.read("audit.json")["languages"],
         weights=record["weights"],
+        lineage=[_told(one) for one in reversed(_line_of(folder, candidate))],
         source=job.read.source,
         labelled=_labelled(folder),
         limits_of_proof=[each["words"] for each in verdict["comparisons"] if each["decision"] != "passed"],
         threads=threads,
     )
+
+
+def _line_of(folder: StudyFolder, candidate: Candidate) -> list[Candidate]:
+    """The candidate, the one it was made of, and so on."""
+    line = [candidate]
+    while (parent := line[-1].record.get("made_from")) is not None:
+        line.append(Candidate(folder.candidates / parent))
+    return line
+
+
+def _told(candidate: Candidate) -> dict[str, Any]:
+    record = candidate.record
+    note = (record.get("record") or {}).get("note")
+    told = {"candidate": candidate.name, "summary": record["summary"], "settings": record["settings"]}
+    return told if note is None else {**told, "note": note}
 
 
 def _labelled(folder: StudyFolder) -> dict[str, int]:

@@ -89,3 +89,19 @@ def test_a_users_words_cannot_break_the_page(judgement):
     )
     row = next(line for line in card.splitlines() if line.startswith("| card"))
     assert row.startswith("| card \\| lost | 9 |")
+
+
+def test_what_it_was_made_of_is_told_step_by_step(judgement):
+    lineage = [
+        {"candidate": "tuned", "summary": "an encoder", "settings": {}},
+        {
+            "candidate": "tuned-vocabulary",
+            "summary": "fewer words",
+            "settings": {"share": 0.1},
+            "note": "for fit alone",
+        },
+    ]
+    card = card_of(replace(judgement, lineage=lineage))
+    assert "It was made step by step: `tuned`, an encoder; of that `tuned-vocabulary`, fewer words." in card
+    assert "- Of tuned-vocabulary: for fit alone." in card
+    assert "step by step" not in card_of(replace(judgement, lineage=lineage[:1]))

@@ -70,6 +70,8 @@ class Judgement:
         text_column, label_column, source: of the user's table.
         languages: code and share.
         weights: name, source, licence and hash of pre-trained weights; empty for none.
+        lineage: the candidates that it was made of, the first one first, and itself: candidate, summary, settings and,
+            where one has it, a note on what was given up.
         limits_of_proof: sentences on what certify could not prove.
         threads: with how many it was judged; None for the libraries' own choice.
     """
@@ -96,6 +98,7 @@ class Judgement:
     packages: Mapping[str, str] = field(default_factory=dict)
     languages: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
+    lineage: Sequence[Mapping[str, Any]] = ()
     source: str = ""
     labelled: Mapping[str, int] = field(default_factory=dict)
     limits_of_proof: Sequence[str] = ()
@@ -139,6 +142,7 @@ class Judgement:
             "labelled": dict(self.labelled),
             "languages": dict(self.languages),
             "weights": dict(self.weights),
+            "lineage": [dict(one) for one in self.lineage],
             "machine": dict(self.machine),
             "packages": dict(self.packages),
             "threads": self.threads,

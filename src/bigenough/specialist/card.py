@@ -115,11 +115,13 @@ def _what(about: About) -> str:
     classes = about["classes"]
     shown = ", ".join(f"`{_inline(label)}`" for label in classes[:30])
     more = f" and {len(classes) - 30} more (all in `specialist.json`)" if len(classes) > 30 else ""
+    line = [f"`{_inline(one['candidate'])}`, {_inline(one['summary'])}" for one in about["lineage"]]
+    steps = f"\nIt was made step by step: {'; of that '.join(line)}.\n" if len(line) > 1 else ""
     return f"""# {_inline(about["name"])}
 
 A narrow text classifier: {_inline(about["summary"])}.
 It gives each text one of {len(classes)} classes, with probabilities.
-
+{steps}
 Classes: {shown}{more}.
 """
 
@@ -241,6 +243,8 @@ def _limitations(about: About) -> str:
     weights = about["weights"]
     if "note" in weights:
         proof.append(f"- Of the encoder {_inline(weights['name'])}: {_inline(weights['note'])}.")
+    notes = {one["candidate"]: one["note"] for one in about["lineage"] if "note" in one}
+    proof += [f"- Of {_inline(name)}: {_inline(note)}." for name, note in notes.items()]
     general = [
         "- The verdict holds for rows like those of certify. It says nothing of other sources, times or languages.",
         "- Scores are averages: a class with few rows in certify may be much worse than its figure.",
