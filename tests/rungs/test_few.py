@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models.tiny_bert import write_model
+from optuna.trial import FixedTrial
 from rungs.contract import Case, RungContract, in_fresh_process
 
 from bigenough.errors import MissingExtra, WeightsNotFound
@@ -126,6 +127,26 @@ def test_the_refit_has_its_record(rung, bench):
     assert made.record["steps"] == 2
     found = rung.fit(examples, 4, settings, bench).predict_proba(examples.texts)
     np.testing.assert_array_equal(made.predictor.predict_proba(examples.texts), found)
+
+
+def test_steps_follow_the_rows(rung, bench):
+    """A part of the rows takes a part of the steps, all of them as many as before, and more no more."""
+    whole = sentences(64, 0)
+    settings = settings_of(rung, whole)
+    assert (settings["steps"], settings["for_rows"]) == (40, 256)
+    for rows, steps in ((64, 10), (256, 40), (340, 40)):
+        some = sentences(rows // 4, 0)
+        made = rung.fit_recorded(some, 4, settings, bench)
+        assert made.record["steps"] == made.settings["steps"] == steps
+        assert made.settings["for_rows"] == rows
+    seen = rung.fit_watching(whole.take(np.arange(64)), 4, settings, bench, sentences(5, 2))
+    assert seen.record["variants"][0]["settings"]["steps"] == 10
+
+
+def test_the_steps_that_a_search_tries_are_for_all_its_rows(rung):
+    trial = FixedTrial({"learning_rate": 1e-4, "temperature": 0.1, "steps": 80, "seed_offset": 0, "C": 1.0, "names": 2})
+    found = rung.suggest(trial, sentences(64, 0), 4)
+    assert (found["steps"], found["for_rows"]) == (80, 256)
 
 
 def test_an_encoder_that_tuning_spoils_stays_frozen(rung, bench):

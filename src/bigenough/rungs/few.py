@@ -57,7 +57,7 @@ class FewRung(OnEncoder):
     """A contrastively tuned encoder; ``encoder`` is a name or folder that ``models.resolve`` understands."""
 
     name = "few"
-    version = 2
+    version = 3
     summary = "sentence encoder, tuned by contrast on few labels, with logistic regression"
     place = 41
     requires = ("torch", "transformers")
@@ -74,8 +74,9 @@ class FewRung(OnEncoder):
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Steps and rows by the numbers of labels and classes, and the head that suits so many classes.
 
-        ``names`` is how often the name or description of a class is added to its texts for the head; the encoder meets
-        it once. Names that are missing or say nothing are not added.
+        ``for_rows`` is the number of labels that the steps are for. ``names`` is how often the name or description of
+        a class is added to its texts for the head; the encoder meets it once. Names that are missing or say nothing
+        are not added.
         """
         return {**_first(len(examples)).as_json(), **first_head(n_classes), "names": NAMES}
 
@@ -93,7 +94,12 @@ class FewRung(OnEncoder):
         return {**chosen.as_json(), **head, "names": trial.suggest_categorical("names", [0, NAMES, 3 * NAMES])}
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
-        """Tune for as many steps as the settings say, then fit the head; with 0 steps the encoder stays frozen."""
+        """Tune for as many steps as the settings say, then fit the head; with 0 steps the encoder stays frozen.
+
+        The steps are those for ``for_rows`` rows. Fewer rows are gone over as often, in fewer steps, so that a part of
+        the rows takes as small a part of the time. More of them, as in the refit on fit and select, get the steps that
+        were seen on select.
+        """
         return self._fitted(examples, n_classes, settings, bench).predictor
 
     def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
@@ -131,7 +137,7 @@ class FewRung(OnEncoder):
         return parity(fit.predictor, fit.trained, tokenizer, watch.texts, bench.threads)
 
     def _fitted(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> _Fit:
-        recipe, names = Contrast.of(settings), int(settings["names"])
+        recipe, names = Contrast.of(settings).on(len(examples)), int(settings["names"])
         with_names = _with_names(examples, n_classes, bench)
         if recipe.steps == 0 or len(np.unique(examples.labels)) < 2:
             prepared, encoder = shared_encoder(self.encoder, bench)
@@ -162,7 +168,8 @@ def _first(rows: int) -> Contrast:
     """
     recipe = Contrast()
     at_least = np.clip(round(20 * rows / 32), 10, 20)
-    return replace(recipe, steps=int(min(200, max(at_least, round(10 * rows / recipe.rows)))))
+    steps = int(min(200, max(at_least, round(10 * rows / recipe.rows))))
+    return replace(recipe, steps=steps, for_rows=rows)
 
 
 class _Labelled(NamedTuple):
