@@ -17,6 +17,7 @@ from optuna.trial import FixedTrial
 from rungs.contract import Case, RungContract, in_fresh_process
 
 from bigenough.errors import MissingExtra, WeightsNotFound
+from bigenough.rungs import few
 from bigenough.rungs.dense import fit_head
 from bigenough.rungs.few import FewRung
 from bigenough.rungs.frozen import shared_encoder
@@ -187,6 +188,19 @@ def test_names_that_say_nothing_change_nothing(rung, bench, names):
         for each in (names, ())
     )
     np.testing.assert_array_equal(one, other)
+
+
+def test_a_code_among_names_is_not_added(rung, bench, monkeypatch):
+    """``J45`` stands for no text, until it is described."""
+    examples, met = sentences(4, 0), []
+    monkeypatch.setattr(
+        few, "fit_head", lambda vectors, labels, *rest: met.append(labels) or fit_head(vectors, labels, *rest)
+    )
+    settings = settings_of(rung, examples, steps=0, names=1)
+    for told in ({}, {"J45": " "}, {"J45": "films and their plots"}):
+        named = replace(bench, class_names=("stolen", "transfer", "J45", "account"), descriptions=told)
+        rung.fit(examples, 4, settings, named)
+    assert [labels[len(examples) :].tolist() for labels in met] == [[0, 1, 3], [0, 1, 3], [0, 1, 2, 3]]
 
 
 def test_a_class_without_rows_stays_out_whatever_its_name(rung, bench):

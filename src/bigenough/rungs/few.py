@@ -21,7 +21,7 @@ from bigenough.errors import MissingExtra
 from bigenough.models import resolve
 from bigenough.models.bert import BertModel, read_bert
 from bigenough.models.tokenizer_file import tokenizer_beside
-from bigenough.rungs.class_texts import TEMPLATES, class_texts, names_say_nothing
+from bigenough.rungs.class_texts import TEMPLATES, class_texts, undescribed
 from bigenough.rungs.dense import first_head, fit_head
 from bigenough.rungs.frozen import shared_encoder
 from bigenough.rungs.on_encoder import OnEncoder
@@ -75,8 +75,8 @@ class FewRung(OnEncoder):
         """Steps and rows by the numbers of labels and classes, and the head that suits so many classes.
 
         ``for_rows`` is the number of labels that the steps are for. ``names`` is how often the name or description of
-        a class is added to its texts for the head; the encoder meets it once. Names that are missing or say nothing
-        are not added.
+        a class is added to its texts for the head; the encoder meets it once. A name that holds no word and is not
+        described is not added.
         """
         return {**_first(len(examples)).as_json(), **first_head(n_classes), "names": NAMES}
 
@@ -178,11 +178,13 @@ class _Labelled(NamedTuple):
 
 
 def _with_names(examples: Examples, n_classes: int, bench: Workbench) -> _Labelled:
-    """The name or description of every class that has rows; none if the names are not known or say nothing."""
+    """The name or description of every class that has rows and a word in either; none if the names are not known."""
     names, told = bench.class_names, bench.descriptions
     codes = np.unique(examples.labels)
-    if len(names) != n_classes or (names_say_nothing(names) and not told):
+    if len(names) != n_classes:
         return _Labelled([], codes[:0])
+    mute = set(undescribed(names, told))
+    codes = codes[[names[code] not in mute for code in codes]]
     texts = class_texts(names, told, TEMPLATES["name"])
     return _Labelled([texts[code][0] for code in codes], codes)
 
