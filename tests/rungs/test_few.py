@@ -163,6 +163,22 @@ def test_an_encoder_that_tuning_spoils_stays_frozen(rung, bench):
     assert seen.record["export"]["flips"] == 0
 
 
+def test_what_a_spoilt_training_gave_up_is_not_told_of_the_frozen_encoder(rung, bench, monkeypatch):
+    """On a clock that is a second later at every look."""
+    from bigenough.rungs.training import contrastive
+
+    clock = itertools.count(0.0, 1.0).__next__
+    monkeypatch.setattr(contrastive, "contrasted", partial(contrastive.contrasted, clock=clock))
+    examples, hasty = sentences(8, 0), replace(bench, fit_minutes=0.5)
+    spoiling = settings_of(rung, examples, learning_rate=2.0, steps=500)
+    seen = rung.fit_watching(examples, 4, spoiling, hasty, sentences(20, 2))
+    tuned, frozen = seen.record["variants"]
+    assert seen.record["kept"] == 1
+    assert not seen.record.keys() & {"notes", "steps", "loss"}
+    assert tuned["notes"] == [f"{tuned['settings']['steps']} steps instead of 500, to end in time"]
+    assert frozen["notes"] == []
+
+
 NAMES = ("stolen", "transfer", "plot", "account")
 
 

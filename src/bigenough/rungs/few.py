@@ -113,7 +113,8 @@ class FewRung(OnEncoder):
         """Tune, and keep the frozen encoder instead if it is surely better on ``watch``.
 
         Surely means by more than one standard error of the difference in ``bench.metric``, from the rows on which only
-        one is right: the few rows there are seldom tell the two apart, and on most tasks tuning helps.
+        one is right: the few rows there are seldom tell the two apart, and on most tasks tuning helps. The record is
+        that of the encoder which is kept; what the other one's training gave up stands with its variant.
         """
         tuned = self._fitted(examples, n_classes, settings, bench)
         frozen = self._fitted(examples, n_classes, {**settings, "steps": 0}, bench)
@@ -121,12 +122,12 @@ class FewRung(OnEncoder):
         tuned_score, frozen_score = (score(bench.metric, watch.labels, each) if len(watch) else 0.0 for each in said)
         kept = int(surely_better(bench.metric, watch.labels, said[1], said[0]))
         variants = [
-            {"settings": {"steps": fit.settings["steps"]}, "score": found}
+            {"settings": {"steps": fit.settings["steps"]}, "score": found, "notes": fit.record.get("notes", [])}
             for fit, found in ((tuned, tuned_score), (frozen, frozen_score))
         ]
         chosen = (tuned, frozen)[kept]
         export = self._parity(chosen, watch, bench)
-        record = {**tuned.record, "variants": variants, "kept": kept, "export": export}
+        record = {**chosen.record, "variants": variants, "kept": kept, "export": export}
         return Watched(chosen.predictor, chosen.settings, record)
 
     def _parity(self, fit: _Fit, watch: Examples, bench: Workbench) -> Mapping[str, Any]:
