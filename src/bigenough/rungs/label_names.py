@@ -54,6 +54,7 @@ class LabelNamesRung(OnEncoder):
     version = 2
     summary = "sentence encoder, frozen, compared with the class names; learns from no label"
     place = 22
+    curve = False
 
     def unsuited(self, examples: Examples, n_classes: int, bench: Workbench) -> str | None:
         """Whether half of the classes have neither a word in their names nor a description: chance would decide."""
