@@ -38,6 +38,40 @@ def test_texts_of_select_and_certify_teach_nobody():
     assert lessons(None, job).texts == ()
 
 
+@pytest.mark.parametrize("one", [True, False])
+def test_empty_texts_teach_nobody_and_copies_once(one):
+    """An empty text of a held group is empty before it is anything else."""
+    job = job_of()
+    more = [] if one else [" ", "NULL", "the  BLUE card", "blue Card"]
+    texts = ["", "a blue card", job.certify.texts[0], "A  blue CARD", "blue card", *more]
+    found = told(pl.DataFrame({"text": texts, "id": range(len(texts))}), job)
+    assert found.texts == ("a blue card", "blue card", *([] if one else ["the  BLUE card"]))
+    assert found.decisions == (
+        (
+            "1 of 5 unlabelled texts is empty, and teaches nobody.",
+            "1 of 5 unlabelled texts stands in select or certify too, and teaches nobody.",
+            "1 of 5 unlabelled texts repeats an earlier one: each teaches once.",
+        )
+        if one
+        else (
+            "3 of 9 unlabelled texts are empty, and teach nobody.",
+            "1 of 9 unlabelled texts stands in select or certify too, and teaches nobody.",
+            "2 of 9 unlabelled texts repeat an earlier one: each teaches once.",
+        )
+    )
+
+
+def test_an_earlier_copy_that_teaches_nobody_does_not_stand_for_a_later_one():
+    job = job_of(group="customer")
+    held = job.read.group_names[job.examples.groups[job.splits.certify[0]]]
+    found = told(pl.DataFrame({"text": ["a text", "A text", None], "customer": [held, None, held]}), job)
+    assert found.texts == ("A text",)
+    assert [said.split(" unlabelled texts ")[1] for said in found.decisions] == [
+        "is empty, and teaches nobody.",
+        "is of groups ('customer') of select or certify, and teaches nobody.",
+    ]
+
+
 def test_groups_of_select_and_certify_teach_nobody():
     job = job_of(group="customer")
     names, groups = job.read.group_names, job.examples.groups

@@ -262,12 +262,15 @@ def test_labels_that_say_nothing_are_nothing_for_label_names(diagnoses: pl.DataF
 
 def test_unlabelled_rows_are_ranked_when_the_data_cannot_tell(diagnoses: pl.DataFrame, tmp_path: Path):
     some = diagnoses.sample(160, seed=3, shuffle=True)
-    rest = diagnoses.select("term").tail(300)
+    terms = diagnoses["term"].tail(300).to_list()
+    rest = pl.DataFrame({"term": [None, *terms[:20], " ", *terms]})
     study = fit_small(some, tmp_path / "study", unlabelled=rest, bar=0.72, trials=1)
     assert study.verdict.answer == "cannot tell", study.verdict.sentence
     advice = pl.read_csv(study.path / "label-next.csv")
     assert set(advice["purpose"]) == {"proof", "learning"}
-    assert set(advice["text"]) <= set(rest["term"])
+    assert set(advice["text"]) <= set(terms)
+    for row, text in advice.select("row", "text").iter_rows():
+        assert rest["term"][row - 1] == text, "rows are numbered as in the table, empty ones and copies counted"
 
 
 def test_texts_that_come_after_the_verdict_change_no_model_and_it_is_said(diagnoses, tmp_path: Path, told):

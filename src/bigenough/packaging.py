@@ -110,12 +110,16 @@ def _labelled(folder: StudyFolder) -> dict[str, int]:
 def write_next_rows(
     folder: StudyFolder, candidates: Mapping[str, Candidate], verdict: Verdict, table: Table, job: Job, *, seed: int
 ) -> None:
-    """Write label-next.csv: which unlabelled rows would decide the verdict, and which would teach the models most."""
+    """Write label-next.csv: which unlabelled rows would decide the verdict, and which would teach the models most.
+
+    An empty text is never among them; its row is counted all the same.
+    """
     read = pool_texts(table, job)
-    texts, rows = read.texts, read.rows
+    places = [place for place, text in enumerate(read.texts) if text.strip()]
+    texts, rows = [read.texts[place] for place in places], read.rows[places]
     here = {name: each for name, each in candidates.items() if not each.remote}  # the pool is not paid for
     learners = {name: each for name, each in here.items() if each.record["place"] > 0} or here
-    if not learners:
+    if not learners or not texts:
         return
     probabilities = {name: each.predictor(None).predict_proba(texts) for name, each in learners.items()}
     needed = verdict.rows_needed

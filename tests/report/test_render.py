@@ -164,6 +164,21 @@ def test_long_texts_are_cut(study):
     assert len(markup) < 400_000
 
 
+@pytest.mark.parametrize("points", [0, 1, 4])
+def test_of_curves_that_were_not_drawn_nothing_is_said(studies, points):
+    """A single point, as of a model that reads no label, is no curve."""
+
+    def flat(one):
+        curve = [{"rows": 500 * 2**n, "score": 0.8} for n in range(points)]
+        return replace(one, candidate={**one.candidate, "learning_curve": curve})
+
+    text = Page(render(with_candidates(studies["not good enough"], flat))).text
+    drawn = points > 1
+    assert ("The learning curves have flattened" in text) == drawn
+    assert ("With twice the labels" in text) == drawn
+    assert ("No learning curve was drawn" in text) != drawn
+
+
 def test_missing_parts_say_so(study):
     def strip(one):
         bare = {"name": one.name, "rung": one.name, "size_bytes": one.candidate["size_bytes"]}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigenough.rungs.class_texts import class_texts, names_say_nothing, readable_names, wordless_names
+from bigenough.rungs.class_texts import class_texts, readable_names, undescribed, wordless_names
 
 SMALL_LETTERS = st.characters(categories=["Ll", "Lo"])
 
@@ -39,17 +39,21 @@ def test_names_become_words(names, expected):
     ],
 )
 def test_numbers_and_codes_say_nothing(names):
-    assert names_say_nothing(names)
+    assert wordless_names(names) == names
 
 
 @pytest.mark.parametrize("names", [["0", "spam"], ["良い", "悪い"], ["да", "нет"], ["no", "ok"]])
 def test_one_word_is_something(names):
-    assert not names_say_nothing(names)
+    assert wordless_names(names) != names
 
 
 def test_a_description_stands_in_for_the_name_unless_it_is_blank():
     texts = class_texts(["a_b", "c"], {"a_b": " what a is ", "c": "  "}, ("{}", "It is {}."))
     assert texts == [["what a is"], ["c", "It is c."]]
+
+
+def test_a_code_is_described_by_words_and_not_by_blanks():
+    assert undescribed(["C50", "J45", "I10", "other"], {"J45": "asthma", "I10": " "}) == ["C50", "I10"]
 
 
 def test_braces_in_a_name_are_no_template():
@@ -78,8 +82,7 @@ def test_letters_alone_and_numbers_are_none(code):
 )
 def test_names_that_a_number_sets_apart_say_nothing(numbers, stem):
     names = [f"{stem}{number}" for number in numbers]
-    assert wordless_names([*names, "other"]) == names
-    assert names_say_nothing(names)
+    assert wordless_names([*names, "other"]) == wordless_names(names) == names
 
 
 def test_many_digits_take_no_time():

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models.tiny_bert import write_model
+from optuna.trial import FixedTrial
 from rungs.contract import Case, RungContract, in_fresh_process
 
 from bigenough.errors import MissingExtra, WeightsNotFound
+from bigenough.rungs import few
 from bigenough.rungs.dense import fit_head
 from bigenough.rungs.few import FewRung
 from bigenough.rungs.frozen import shared_encoder
@@ -128,6 +130,26 @@ def test_the_refit_has_its_record(rung, bench):
     np.testing.assert_array_equal(made.predictor.predict_proba(examples.texts), found)
 
 
+def test_steps_follow_the_rows(rung, bench):
+    """A part of the rows takes a part of the steps, all of them as many as before, and more no more."""
+    whole = sentences(64, 0)
+    settings = settings_of(rung, whole)
+    assert (settings["steps"], settings["for_rows"]) == (40, 256)
+    for rows, steps in ((64, 10), (256, 40), (340, 40)):
+        some = sentences(rows // 4, 0)
+        made = rung.fit_recorded(some, 4, settings, bench)
+        assert made.record["steps"] == made.settings["steps"] == steps
+        assert made.settings["for_rows"] == rows
+    seen = rung.fit_watching(whole.take(np.arange(64)), 4, settings, bench, sentences(5, 2))
+    assert seen.record["variants"][0]["settings"]["steps"] == 10
+
+
+def test_the_steps_that_a_search_tries_are_for_all_its_rows(rung):
+    trial = FixedTrial({"learning_rate": 1e-4, "temperature": 0.1, "steps": 80, "seed_offset": 0, "C": 1.0, "names": 2})
+    found = rung.suggest(trial, sentences(64, 0), 4)
+    assert (found["steps"], found["for_rows"]) == (80, 256)
+
+
 def test_an_encoder_that_tuning_spoils_stays_frozen(rung, bench):
     examples, watch = sentences(8, 0), sentences(20, 2)
     spoiling = settings_of(rung, examples, learning_rate=2.0, steps=5)
@@ -139,6 +161,22 @@ def test_an_encoder_that_tuning_spoils_stays_frozen(rung, bench):
     assert seen.record["export"]["reference"] == "transformers' model of the same weights"
     assert seen.record["export"]["max_probability_difference"] < 1e-5
     assert seen.record["export"]["flips"] == 0
+
+
+def test_what_a_spoilt_training_gave_up_is_not_told_of_the_frozen_encoder(rung, bench, monkeypatch):
+    """On a clock that is a second later at every look."""
+    from bigenough.rungs.training import contrastive
+
+    clock = itertools.count(0.0, 1.0).__next__
+    monkeypatch.setattr(contrastive, "contrasted", partial(contrastive.contrasted, clock=clock))
+    examples, hasty = sentences(8, 0), replace(bench, fit_minutes=0.5)
+    spoiling = settings_of(rung, examples, learning_rate=2.0, steps=500)
+    seen = rung.fit_watching(examples, 4, spoiling, hasty, sentences(20, 2))
+    tuned, frozen = seen.record["variants"]
+    assert seen.record["kept"] == 1
+    assert not seen.record.keys() & {"notes", "steps", "loss"}
+    assert tuned["notes"] == [f"{tuned['settings']['steps']} steps instead of 500, to end in time"]
+    assert frozen["notes"] == []
 
 
 NAMES = ("stolen", "transfer", "plot", "account")
@@ -166,6 +204,19 @@ def test_names_that_say_nothing_change_nothing(rung, bench, names):
         for each in (names, ())
     )
     np.testing.assert_array_equal(one, other)
+
+
+def test_a_code_among_names_is_not_added(rung, bench, monkeypatch):
+    """``J45`` stands for no text, until it is described."""
+    examples, met = sentences(4, 0), []
+    monkeypatch.setattr(
+        few, "fit_head", lambda vectors, labels, *rest: met.append(labels) or fit_head(vectors, labels, *rest)
+    )
+    settings = settings_of(rung, examples, steps=0, names=1)
+    for told in ({}, {"J45": " "}, {"J45": "films and their plots"}):
+        named = replace(bench, class_names=("stolen", "transfer", "J45", "account"), descriptions=told)
+        rung.fit(examples, 4, settings, named)
+    assert [labels[len(examples) :].tolist() for labels in met] == [[0, 1, 3], [0, 1, 3], [0, 1, 2, 3]]
 
 
 def test_a_class_without_rows_stays_out_whatever_its_name(rung, bench):

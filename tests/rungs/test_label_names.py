@@ -19,6 +19,7 @@ from bigenough.models.prepared import prepared_encoder
 from bigenough.models.resolve import resolve
 from bigenough.rungs.label_names import LabelNamesRung, class_vectors, head_by_names, moved_towards, zero_shot
 from bigenough.rungs.protocol import Predictor, Workbench
+from bigenough.rungs.search import learning_curve
 from bigenough.task import Examples
 
 CHAPTERS = ("neoplasm", "metabolic and nutritional disease", "nervous system disease", "bones_and_joints", "other")
@@ -83,6 +84,14 @@ class TestLabelNames(RungContract):
     def test_texts_that_say_nothing(self, case: Case) -> None:
         predictor = case.fitted_on(["", " ", "\n", ""], [0, 1, 1, 1], 2)
         assert_probabilities(predictor, ["", "fracture"], 2)
+
+
+def test_it_draws_no_curve_over_labels_that_it_never_reads(case: Case) -> None:
+    bench = replace(case.bench, class_names=CHAPTERS[:4])
+    (point,) = learning_curve(
+        case.rung, SETTINGS, case.fit, case.unseen, 4, "accuracy", bench=bench, full_score=0.5
+    )  # fmt: skip
+    assert (point.rows, point.score) == (len(case.fit), 0.5)
 
 
 @pytest.fixture

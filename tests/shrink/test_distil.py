@@ -235,3 +235,23 @@ def test_spare_texts_are_new_and_of_known_words():
     assert not {*made} & {*texts}
     assert len({*made}) == len(made) > 10
     assert {word for text in made for word in text.split()} <= {"one", "two", "three", "four", "five", "six"}
+
+
+class Uncut(str):
+    """A text that must not be taken apart whole."""
+
+    def split(self, *arguments):
+        raise AssertionError("taken apart")
+
+
+def test_where_no_texts_are_made_none_is_taken_apart():
+    assert spare_texts([Uncut("one two three")] * 3, 0, seed=0) == []
+
+
+def test_texts_are_made_of_the_words_that_are_read():
+    """Nothing beyond the longest length is taken apart or used, and no half of a word."""
+    texts = ["one two three four", Uncut("five six " + "seven " * 1000), Uncut("x" * 1000)]
+    made = spare_texts(texts, 50, seed=0, longest=12)
+    assert {word for text in made for word in text.split()} == {"one", "two", "five", "six", "x" * 12}
+    assert spare_texts(["five six se"], 9, seed=0, longest=11) == spare_texts(["five six se"], 9, seed=0)
+    assert "three" in " ".join(spare_texts(["one two three four"], 9, seed=0, longest=13))

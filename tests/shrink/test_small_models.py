@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from bigenough.rungs.parent import Parent
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.static import StaticRung
 from bigenough.shrink.distil import DistilledRung
-from bigenough.shrink.features import FeaturesRung
+from bigenough.shrink.features import FeaturesRung, importance
 from bigenough.shrink.int8 import Int8Rung
 from bigenough.shrink.layers import LayersRung
 from bigenough.shrink.structure import StructureRung
@@ -139,3 +140,21 @@ def test_a_token_that_says_nothing_takes_no_room(encoder, bench):
     whole, half = (step.fit(examples, 2, {"bits": 8, "dropped": dropped}, bench) for dropped in (0.0, 0.5))
     assert len(half.table.packed.codes) < len(whole.table.packed.codes) * 0.7
     np.testing.assert_allclose(half.predict_proba(examples.texts), whole.predict_proba(examples.texts), atol=1e-3)
+
+
+def test_what_ngrams_matter_takes_no_more_memory_for_more_texts(weights_cache: Path, fit_split: Examples, monkeypatch):
+    monkeypatch.setattr("bigenough.rungs.predictors.ngrams._CHUNK", 2_000)
+    linear = LinearRung()
+    bench = Workbench(0, 1, weights_cache, offline=True)
+    model = linear.fit(fit_split, 4, linear.first_settings(fit_split, 4), bench)
+
+    def peak(times: int) -> int:
+        many = fit_split.take(np.tile(np.arange(len(fit_split)), times))
+        tracemalloc.start()
+        try:
+            importance(model, many)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(20) < 1.5 * peak(2)

@@ -205,14 +205,19 @@ def _keep(view: View) -> str:
 
 
 def _still_learning(view: View) -> str:
-    for one in reversed(view.contenders):
-        curve: Sequence[Json] = one.files.candidate.get("learning_curve") or ()
-        if len(curve) >= 2 and (gain := curve[-1]["score"] - curve[-2]["score"]) > 0.01:
+    """What the learning curves say of more labels; nothing where none was drawn."""
+    curves: list[tuple[Contender, Sequence[Json]]] = [
+        (one, curve)
+        for one in reversed(view.contenders)
+        if len(curve := one.files.candidate.get("learning_curve") or ()) >= 2
+    ]
+    for one, curve in curves:
+        if (gain := curve[-1]["score"] - curve[-2]["score"]) > 0.01:
             return (
                 f"More labels would help: from {count(curve[-2]['rows'])} to {count(curve[-1]['rows'])} rows "
                 f"{one.name} still gained {100 * gain:.1f} points."
             )
-    return "The learning curves have flattened: try a larger rung before more labels."
+    return "The learning curves have flattened: try a larger rung before more labels." if curves else ""
 
 
 def promise(view: View) -> str:

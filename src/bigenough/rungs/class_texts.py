@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-__all__ = ["TEMPLATES", "class_texts", "names_say_nothing", "readable_names", "wordless_names"]
+__all__ = ["TEMPLATES", "class_texts", "readable_names", "undescribed", "wordless_names"]
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "name": ("{}",),
@@ -39,15 +39,6 @@ def readable_names(names: Sequence[str]) -> list[str]:
     return [" ".join(each) or name for each, name in zip(words, names, strict=True)]
 
 
-def names_say_nothing(names: Sequence[str]) -> bool:
-    """Whether all names are numbers, single letters or codes, once what they share is taken off.
-
-    >>> names_say_nothing(["label_0", "label_1"]), names_say_nothing(["C50", "J45"]), names_say_nothing(["ham", "spam"])
-    (True, True, False)
-    """
-    return len(wordless_names(names)) == len(names)
-
-
 def wordless_names(names: Sequence[str]) -> list[str]:
     """The names without a word: numbers, single letters, codes, and those that only a number at the end sets apart.
 
@@ -62,6 +53,15 @@ def wordless_names(names: Sequence[str]) -> list[str]:
         for name, each, stem in zip(names, words, stems, strict=True)
         if not any(_is_word(token) for token in each.split()) or (stem != each and shared[stem.casefold()] > 1)
     ]
+
+
+def undescribed(names: Sequence[str], descriptions: Mapping[str, str]) -> list[str]:
+    """The names that hold no word and are not described: what such a class is, no text here says.
+
+    >>> undescribed(["C50", "J45", "other"], {"J45": "asthma", "C50": " "})
+    ['C50']
+    """
+    return [name for name in wordless_names(names) if not descriptions.get(name, "").strip()]
 
 
 def class_texts(names: Sequence[str], descriptions: Mapping[str, str], templates: Sequence[str]) -> list[list[str]]:

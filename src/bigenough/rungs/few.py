@@ -21,7 +21,7 @@ from bigenough.errors import MissingExtra
 from bigenough.models import resolve
 from bigenough.models.bert import BertModel, read_bert
 from bigenough.models.tokenizer_file import tokenizer_beside
-from bigenough.rungs.class_texts import TEMPLATES, class_texts, names_say_nothing
+from bigenough.rungs.class_texts import TEMPLATES, class_texts, undescribed
 from bigenough.rungs.dense import first_head, fit_head
 from bigenough.rungs.frozen import shared_encoder
 from bigenough.rungs.on_encoder import OnEncoder
@@ -57,7 +57,7 @@ class FewRung(OnEncoder):
     """A contrastively tuned encoder; ``encoder`` is a name or folder that ``models.resolve`` understands."""
 
     name = "few"
-    version = 2
+    version = 3
     summary = "sentence encoder, tuned by contrast on few labels, with logistic regression"
     place = 41
     requires = ("torch", "transformers")
@@ -74,8 +74,9 @@ class FewRung(OnEncoder):
     def first_settings(self, examples: Examples, n_classes: int) -> Settings:
         """Steps and rows by the numbers of labels and classes, and the head that suits so many classes.
 
-        ``names`` is how often the name or description of a class is added to its texts for the head; the encoder meets
-        it once. Names that are missing or say nothing are not added.
+        ``for_rows`` is the number of labels that the steps are for. ``names`` is how often the name or description of
+        a class is added to its texts for the head; the encoder meets it once. A name that holds no word and is not
+        described is not added.
         """
         return {**_first(len(examples)).as_json(), **first_head(n_classes), "names": NAMES}
 
@@ -93,7 +94,12 @@ class FewRung(OnEncoder):
         return {**chosen.as_json(), **head, "names": trial.suggest_categorical("names", [0, NAMES, 3 * NAMES])}
 
     def fit(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> EncoderPredictor:
-        """Tune for as many steps as the settings say, then fit the head; with 0 steps the encoder stays frozen."""
+        """Tune for as many steps as the settings say, then fit the head; with 0 steps the encoder stays frozen.
+
+        The steps are those for ``for_rows`` rows. Fewer rows are gone over as often, in fewer steps, so that a part of
+        the rows takes as small a part of the time. More of them, as in the refit on fit and select, get the steps that
+        were seen on select.
+        """
         return self._fitted(examples, n_classes, settings, bench).predictor
 
     def fit_recorded(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> Watched:
@@ -107,7 +113,8 @@ class FewRung(OnEncoder):
         """Tune, and keep the frozen encoder instead if it is surely better on ``watch``.
 
         Surely means by more than one standard error of the difference in ``bench.metric``, from the rows on which only
-        one is right: the few rows there are seldom tell the two apart, and on most tasks tuning helps.
+        one is right: the few rows there are seldom tell the two apart, and on most tasks tuning helps. The record is
+        that of the encoder which is kept; what the other one's training gave up stands with its variant.
         """
         tuned = self._fitted(examples, n_classes, settings, bench)
         frozen = self._fitted(examples, n_classes, {**settings, "steps": 0}, bench)
@@ -115,12 +122,12 @@ class FewRung(OnEncoder):
         tuned_score, frozen_score = (score(bench.metric, watch.labels, each) if len(watch) else 0.0 for each in said)
         kept = int(surely_better(bench.metric, watch.labels, said[1], said[0]))
         variants = [
-            {"settings": {"steps": fit.settings["steps"]}, "score": found}
+            {"settings": {"steps": fit.settings["steps"]}, "score": found, "notes": fit.record.get("notes", [])}
             for fit, found in ((tuned, tuned_score), (frozen, frozen_score))
         ]
         chosen = (tuned, frozen)[kept]
         export = self._parity(chosen, watch, bench)
-        record = {**tuned.record, "variants": variants, "kept": kept, "export": export}
+        record = {**chosen.record, "variants": variants, "kept": kept, "export": export}
         return Watched(chosen.predictor, chosen.settings, record)
 
     def _parity(self, fit: _Fit, watch: Examples, bench: Workbench) -> Mapping[str, Any]:
@@ -131,7 +138,7 @@ class FewRung(OnEncoder):
         return parity(fit.predictor, fit.trained, tokenizer, watch.texts, bench.threads)
 
     def _fitted(self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench) -> _Fit:
-        recipe, names = Contrast.of(settings), int(settings["names"])
+        recipe, names = Contrast.of(settings).on(len(examples)), int(settings["names"])
         with_names = _with_names(examples, n_classes, bench)
         if recipe.steps == 0 or len(np.unique(examples.labels)) < 2:
             prepared, encoder = shared_encoder(self.encoder, bench)
@@ -162,7 +169,8 @@ def _first(rows: int) -> Contrast:
     """
     recipe = Contrast()
     at_least = np.clip(round(20 * rows / 32), 10, 20)
-    return replace(recipe, steps=int(min(200, max(at_least, round(10 * rows / recipe.rows)))))
+    steps = int(min(200, max(at_least, round(10 * rows / recipe.rows))))
+    return replace(recipe, steps=steps, for_rows=rows)
 
 
 class _Labelled(NamedTuple):
@@ -171,11 +179,13 @@ class _Labelled(NamedTuple):
 
 
 def _with_names(examples: Examples, n_classes: int, bench: Workbench) -> _Labelled:
-    """The name or description of every class that has rows; none if the names are not known or say nothing."""
+    """The name or description of every class that has rows and a word in either; none if the names are not known."""
     names, told = bench.class_names, bench.descriptions
     codes = np.unique(examples.labels)
-    if len(names) != n_classes or (names_say_nothing(names) and not told):
+    if len(names) != n_classes:
         return _Labelled([], codes[:0])
+    mute = set(undescribed(names, told))
+    codes = codes[[names[code] not in mute for code in codes]]
     texts = class_texts(names, told, TEMPLATES["name"])
     return _Labelled([texts[code][0] for code in codes], codes)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bigenough.errors import BadOption, RungFailed
 from bigenough.models import DEFAULT_ENCODER, resolve
 from bigenough.models.prepared import prepared_encoder
-from bigenough.rungs.class_texts import TEMPLATES, class_texts, wordless_names
+from bigenough.rungs.class_texts import TEMPLATES, class_texts, undescribed
 from bigenough.rungs.frozen import shared_encoder
 from bigenough.rungs.on_encoder import OnEncoder
 from bigenough.rungs.predictors.encoder import EncoderPredictor, SentenceEncoder
@@ -54,10 +54,11 @@ class LabelNamesRung(OnEncoder):
     version = 2
     summary = "sentence encoder, frozen, compared with the class names; learns from no label"
     place = 22
+    curve = False
 
     def unsuited(self, examples: Examples, n_classes: int, bench: Workbench) -> str | None:
         """Whether half of the classes have neither a word in their names nor a description: chance would decide."""
-        mute = _undescribed(bench.class_names, bench.descriptions)
+        mute = undescribed(bench.class_names, bench.descriptions)
         if not mute or 2 * len(mute) < len(bench.class_names):
             return None
         return (
@@ -211,17 +212,12 @@ def _checked_names(names: Sequence[str], descriptions: Mapping[str, str], n_clas
     unknown = sorted(set(descriptions) - set(names))
     if unknown:
         raise BadOption(f"Descriptions were given for {unknown}, which are no classes. The classes: {list(names)}.")
-    if len(_undescribed(names, descriptions)) == n_classes:
+    if len(undescribed(names, descriptions)) == n_classes:
         raise RungFailed(
             f"The class names ({_shown(names)}) are numbers or codes that no encoder understands. "
             "Describe the classes in words, or leave the rung 'label-names' out."
         )
     return tuple(names)
-
-
-def _undescribed(names: Sequence[str], descriptions: Mapping[str, str]) -> list[str]:
-    """The names that hold no word and are not described."""
-    return [name for name in wordless_names(names) if not descriptions.get(name, "").strip()]
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -145,7 +145,7 @@ class Rung(Protocol):
     ``on_request``: True when it is raced only if it is named, or its model is, since reading a row takes it long.
     ``costly``: True when one fit takes minutes. It keeps within ``bench.fit_minutes``, its models are kept, and the
     search spends its minutes on one fit, the refit, and further trials or a learning curve only while they last.
-    ``curve``: False when fitting on fewer rows says nothing (a model shrunk from another).
+    ``curve``: False when fitting on fewer rows says nothing (a model shrunk from another, one that reads no label).
     ``fit_watching(examples, n_classes, settings, bench, watch) -> Watched``: used in place of ``fit`` in the search; it
     sees the select rows to stop early or to choose a variant. The refit on fit and select is a plain ``fit``.
     ``fit_recorded(examples, n_classes, settings, bench) -> Watched``: what ``fit`` makes, with the record of what

@@ -100,7 +100,7 @@ class DistilledRung:
         ``own_temperature`` and ``temperature``, of the teacher's own rows and of others: found on select.
     """
 
-    recipe_version = 4
+    recipe_version = 5
     curve = False
 
     def __init__(self, student: Student, parent: Parent, minutes: float = 5.0) -> None:
@@ -241,7 +241,7 @@ class DistilledRung:
         unlabelled = [text for text in self._pool(examples, bench) if text not in known]
         # Of more texts fewer are made of each: what the teacher is asked stays about the same.
         times = round(int(settings["spare"]) * len(examples) / max(1, len(examples) + len(unlabelled)))
-        spare = spare_texts([*examples.texts, *unlabelled], times, bench.seed)
+        spare = spare_texts([*examples.texts, *unlabelled], times, bench.seed, longest=_LONGEST)
         heard = known.union(unlabelled, spare)
         spare += [word for word in self._words(examples, settings) if word not in heard]
         taught = temper(self._said(examples.texts, examples, n_classes, bench), own * warmth)

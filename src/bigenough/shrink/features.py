@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bigenough.errors import RungFailed
 from bigenough.models.packed_rows import PackedRows
 from bigenough.rungs.predictors.linear import LinearPredictor
-from bigenough.rungs.predictors.tfidf import Vocabulary, short_prints, tfidf
+from bigenough.rungs.predictors.tfidf import Vocabulary, short_prints, weight_sums
 from bigenough.rungs.protocol import Settings, Watched, Workbench
 from bigenough.shrink.flips import Variant, kept_variant, variants_record
 from bigenough.shrink.step import ShrinkStep
@@ -83,7 +83,7 @@ def importance(predictor: LinearPredictor, examples: Examples) -> NDArray[np.flo
     """
     coefficients = _coefficients(predictor)
     spread = np.abs(coefficients[:, 0]) if coefficients.shape[1] == 1 else coefficients.std(axis=1)
-    weight = np.asarray(tfidf(examples.texts, predictor.vocabularies).sum(axis=0), np.float64).ravel()
+    weight = weight_sums(examples.texts, predictor.vocabularies).astype(np.float64)
     return np.asarray(spread * weight, np.float64)
 
 

@@ -17,10 +17,11 @@ _LEFT_OUT = (0.1, 0.4)
 """The share of its words that a text loses, drawn between these."""
 
 
-def spare_texts(texts: Sequence[str], times: int, seed: int) -> list[str]:
+def spare_texts(texts: Sequence[str], times: int, seed: int, *, longest: int | None = None) -> list[str]:
     """``times`` new texts for each, by turns with words left out and mixed of two; those that came out known are left.
 
-    Words are what spaces part; a text of one word is mixed only.
+    Words are what spaces part; a text of one word is mixed only. Of a text with more than ``longest`` characters only
+    the words within them are taken.
 
     >>> spare_texts(["pay my bill now", "open an account"], 1, seed=0) == spare_texts(
     ...     ["pay my bill now", "open an account"], 1, seed=0)
@@ -28,8 +29,10 @@ def spare_texts(texts: Sequence[str], times: int, seed: int) -> list[str]:
     >>> spare_texts(["pay my bill"], 0, seed=0)
     []
     """
+    if not times:
+        return []
     rng = np.random.default_rng(seed)
-    words = [text.split() for text in texts]
+    words = [_words(text, longest) for text in texts]
     known = set(texts)
     made: dict[str, None] = {}
     for _ in range(times):
@@ -42,3 +45,13 @@ def spare_texts(texts: Sequence[str], times: int, seed: int) -> list[str]:
                 new = mine[: int(rng.integers(len(mine) + 1))] + other[int(rng.integers(len(other) + 1)) :]
             made[" ".join(new)] = None
     return [text for text in made if text and text not in known]
+
+
+def _words(text: str, longest: int | None) -> list[str]:
+    """The words that end within the first ``longest`` characters; of a longer first one, its beginning."""
+    if longest is None or len(text) <= longest:
+        return text.split()
+    words = text[: longest + 1].split()
+    if len(words) > 1 and not text[longest].isspace():
+        words.pop()  # it goes on
+    return [word[:longest] for word in words]

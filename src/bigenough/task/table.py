@@ -78,12 +78,12 @@ def count(n: int, noun: str) -> str:
 def verb(n: int, plural: str) -> str:
     """A verb that agrees with a number.
 
-    >>> verb(1, "have"), verb(2, "have"), verb(1, "repeat")
-    ('has', 'have', 'repeats')
+    >>> verb(1, "have"), verb(2, "have"), verb(1, "repeat"), verb(1, "teach")
+    ('has', 'have', 'repeats', 'teaches')
     """
     if n != 1:
         return plural
-    return {"have": "has", "are": "is"}.get(plural, f"{plural}s")
+    return {"have": "has", "are": "is", "teach": "teaches"}.get(plural, f"{plural}s")
 
 
 def few(items: Sequence[object] | NDArray[np.int64], most: int = 10) -> str:

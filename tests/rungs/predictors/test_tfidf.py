@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bigenough.rungs.predictors import tfidf as module
 from bigenough.rungs.predictors.ngrams import Ngrams
-from bigenough.rungs.predictors.tfidf import count_texts, learn, tfidf
+from bigenough.rungs.predictors.tfidf import count_texts, learn, tfidf, weight_sums
 
 WORDS, CHARACTERS = Ngrams("word", 1, 2), Ngrams("character", 2, 5)
 PEERS = {
@@ -55,6 +55,15 @@ def test_counting_in_parts_gives_the_same_counts(fit_split, monkeypatch):
     assert (parts.prints == whole.prints).all()
     assert (parts.texts == whole.texts).all()
     assert parts.texts.max() <= parts.n_texts == len(fit_split)
+
+
+@pytest.mark.parametrize("chunk", [1 << 18, 200])
+def test_sums_have_the_bits_of_the_matrix(fit_split, monkeypatch, chunk):
+    vocabularies = learn(fit_split.texts[::2], [WORDS, CHARACTERS])
+    whole = tfidf(fit_split.texts, vocabularies).sum(axis=0)
+    monkeypatch.setattr("bigenough.rungs.predictors.ngrams._CHUNK", chunk)
+    np.testing.assert_array_equal(weight_sums(fit_split.texts, vocabularies), whole)
+    assert weight_sums([], vocabularies).tolist() == [0.0] * len(whole)
 
 
 def test_a_bounded_vocabulary_keeps_the_most_frequent(fit_split):

@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from bigenough.rungs.predictors.ngrams import Ngrams, Occurrences, occurrences
 
-__all__ = ["Counts", "Vocabulary", "count_texts", "learn", "short_prints", "tfidf"]
+__all__ = ["Counts", "Vocabulary", "count_texts", "learn", "short_prints", "tfidf", "weight_sums"]
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _PENDING = 1 << 22
@@ -102,6 +102,20 @@ def tfidf(texts: Sequence[str], vocabularies: Sequence[Vocabulary]) -> csr_array
     ends = np.concatenate([[0], np.cumsum(lengths)])
     shape = (len(texts), sum(map(len, vocabularies)))
     return csr_array((values, columns, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), shape=shape)
+
+
+def weight_sums(texts: Sequence[str], vocabularies: Sequence[Vocabulary]) -> NDArray[np.float32]:
+    """(features,) the columns of ``tfidf`` added up, row by row as the matrix would, which is never there as a whole.
+
+    >>> words = learn(["a cat", "a dog"], [Ngrams("word", 1, 1)])
+    >>> bool((weight_sums(["a cat", "a dog"], words) == tfidf(["a cat", "a dog"], words).sum(axis=0)).all())
+    True
+    """
+    sums = np.zeros(sum(map(len, vocabularies)), np.float32)
+    for start, end, found in occurrences(texts, [vocabulary.kind for vocabulary in vocabularies]):
+        _, columns, values = _rows(found, end - start, vocabularies)
+        np.add.at(sums, columns, values)
+    return sums
 
 
 def short_prints(prints: NDArray[np.uint64]) -> NDArray[np.uint32]:

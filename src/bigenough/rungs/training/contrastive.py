@@ -25,7 +25,7 @@ from bigenough.models.encoder import plain_tokenizer
 from bigenough.rungs.training.body import arrays_back, torch_body
 from bigenough.rungs.training.machine import Machine, borrowed, is_no_memory, this_machine
 from bigenough.rungs.training.network import Network, optimiser_of
-from bigenough.rungs.training.pairs import Contrast, class_batches
+from bigenough.rungs.training.pairs import FEWEST_STEPS, Contrast, class_batches
 from bigenough.rungs.training.recipe import Recipe
 from bigenough.rungs.training.rows import Rows, token_ids, used_tokens
 from bigenough.rungs.training.schedule import learning_rate_at
@@ -40,8 +40,6 @@ __all__ = ["Contrasted", "contrasted", "supervised_contrastive_loss"]
 
 PACE_STEPS = 3
 """Steps after which the pace is known; the first, which is slower than the rest, does not count."""
-FEWEST_STEPS = 3
-"""Steps below which nothing is learned."""
 SAFETY = 0.8
 """How much of the time that is left is planned for; what remains is for vectors, head and graph."""
 FEWEST_ROWS = 4

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from bigenough.errors import BadOption
 
-__all__ = ["Contrast", "class_batches"]
+__all__ = ["FEWEST_STEPS", "Contrast", "class_batches"]
+
+FEWEST_STEPS = 3
+"""Steps below which nothing is learned."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Contrast:
         warm_up: the share of the steps in which the learning rate rises.
         max_length: tokens a text is cut to while the encoder learns; later texts are read whole.
         seed_offset: added to ``bench.seed``.
+        for_rows: how many rows the steps were chosen for; 0 takes them for whatever number there is.
     """
 
     steps: int = 20
@@ -42,6 +46,7 @@ class Contrast:
     warm_up: float = 0.1
     max_length: int = 128
     seed_offset: int = 0
+    for_rows: int = 0
 
     def __post_init__(self) -> None:
         wrong = [name for name, (least, _) in _LEAST.items() if not getattr(self, name) >= least]
@@ -65,6 +70,21 @@ class Contrast:
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in settings.items() if name in known})
 
+    def on(self, rows: int) -> Self:
+        """The recipe for so many rows: it goes over fewer as often as over those its steps were chosen for.
+
+        So what it takes grows with the rows. More rows than that get the same steps, and are gone over less often.
+
+        >>> recipe = Contrast(steps=96, for_rows=616)
+        >>> recipe.on(616).steps, recipe.on(308).steps, recipe.on(77).steps, recipe.on(821).steps
+        (96, 48, 10, 96)
+        """
+        if not self.for_rows or rows >= self.for_rows:
+            return replace(self, for_rows=rows)
+        share = _steps_over(rows, self.rows) / _steps_over(self.for_rows, self.rows)
+        steps = max(min(FEWEST_STEPS, self.steps), round(share * self.steps))
+        return replace(self, steps=steps, for_rows=rows)
+
     def as_json(self) -> dict[str, Any]:
         """All of it, by name."""
         return dict(vars(self))
@@ -77,6 +97,7 @@ _LEAST: Mapping[str, tuple[float, str]] = {
     "weight_decay": (0, "at least 0"),
     "max_length": (3, "at least 3"),
     "seed_offset": (0, "at least 0"),
+    "for_rows": (0, "at least 0"),
 }
 
 
@@ -98,6 +119,10 @@ def class_batches(
         own = shuffled[labels[shuffled] == code]
         parts = np.array_split(own, max(1, round(len(own) / per_class)))
         groups += [part if len(part) > 1 else np.repeat(part, 2) for part in parts]
-    steps = max(1, round(len(labels) / rows))
-    order = rng.permutation(len(groups))
-    return [np.concatenate([groups[place] for place in some]) for some in np.array_split(order, steps) if len(some)]
+    order = np.array_split(rng.permutation(len(groups)), _steps_over(len(labels), rows))
+    return [np.concatenate([groups[place] for place in some]) for some in order if len(some)]
+
+
+def _steps_over(n: int, rows: int) -> int:
+    """How many steps of about ``rows`` go once over n of them."""
+    return max(1, round(n / rows))
