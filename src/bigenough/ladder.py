@@ -20,6 +20,7 @@ from bigenough.progress import Progress
 from bigenough.rungs.candidate import Budget, Candidate, Found, candidate_key, make_candidate
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.halving import Tournament, tournament
+from bigenough.rungs.parent import Parent
 from bigenough.rungs.protocol import Rung, Workbench, is_remote
 from bigenough.rungs.shared_energy import Energy, SharedEnergy, shared_out, whole_energy
 from bigenough.shrinking import parent_of, steps
@@ -123,7 +124,9 @@ class Ladder:
                     made[rung.name] = product
                     seconds = float(product.record["search_seconds"]) + float(product.record["fit_seconds"])
                     self._tell_processor(product)
-            parent.release()  # or all parents' models would lie in memory until the last step is done
+            for maker in makers.values():  # a parent may have been fitted again, from a parent of its own
+                if isinstance(of := getattr(maker, "parent", None), Parent):
+                    of.release()  # or the models of all would lie in memory until the last step is done
             spent += max(time.monotonic() - began, seconds) / 60
         return made, refused
 
