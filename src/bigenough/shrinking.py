@@ -13,10 +13,11 @@ from typing import Any
 
 from bigenough.job import Job
 from bigenough.rungs.candidate import Candidate
-from bigenough.rungs.parent import Parent
+from bigenough.rungs.parent import Parent, characters_read
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.predictors.artefact import read_facts
 from bigenough.rungs.protocol import Predictor, Rung, Workbench
+from bigenough.storage import read_json
 
 __all__ = ["HEALED", "Step", "parent_of", "steps"]
 
@@ -94,8 +95,18 @@ def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> P
 
     kind = str(read_facts(candidate.model)["kind"])
     return Parent(
-        candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final, weights=candidate.record["weights"]
-    )
+        candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final, weights=candidate.record["weights"],
+        seconds_a_row=_seconds_a_row(candidate),
+        characters_a_row=max(1.0, float(characters_read(job.select.texts).mean())),
+    )  # fmt: skip
+
+
+def _seconds_a_row(candidate: Candidate) -> float | None:
+    """What a row of select took it, many at once; None if that was not measured, or is another machine's matter."""
+    if candidate.remote or not candidate.has("performance.json"):
+        return None
+    rate = read_json(candidate.folder / "performance.json")["throughput_rows_per_s"]["value"]
+    return 1 / rate if rate else None
 
 
 def _of(name: str, alike: Candidate, allowed_flips: float, *, layers: bool) -> Iterator[Step]:

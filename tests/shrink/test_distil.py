@@ -202,6 +202,42 @@ def test_a_teacher_reads_as_many_unlabelled_texts_as_there_is_time_for(tmp_path,
     assert teacher.asked == asked  # the same sample
 
 
+@pytest.mark.parametrize(
+    ("kind", "seconds", "characters", "read"),
+    [
+        ("tuned-mini", 0.01, 29.0, 180),  # 1.8 seconds of a lesson of six
+        ("tuned-mini", 0.01, 58.0, 180),  # half as long: prompt and labels are read for a short text too
+        ("tuned-mini", 0.01, 14.5, 90),
+        ("encoder", 0.01, 29.0, 180),
+        ("encoder", 0.01, 58.0, 360),
+        ("linear", 0.01, 29.0, 180),
+        ("encoder", 1e-7, 29.0, 3000),
+        ("endpoint", 0.01, 29.0, 3000),
+    ],
+)
+def test_how_fast_a_teacher_was_seen_to_read_says_how_many_there_is_time_for(tmp_path, kind, seconds, characters, read):
+    fit, teacher = examples_of(60, 0), Knower()
+    bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=texts_of(3000, 3))  # 29 characters each
+    parent = Parent(
+        "knower", "k", kind, 60, lambda: teacher, lambda: teacher, seconds_a_row=seconds, characters_a_row=characters
+    )
+    rung = DistilledRung(LinearRung(), parent, 0.1)
+    made = rung.fit_recorded(fit, 3, {**rung.first_settings(fit, 3), "spare": 0}, bench)
+    assert made.record["lessons"] == pytest.approx(60 + read, abs=1)
+
+
+@pytest.mark.parametrize("seconds", [None, 1e-9])
+def test_a_very_fast_teacher_does_not_keep_its_student_longer(tmp_path, seconds):
+    fit, teacher = examples_of(60, 0), Knower()
+    bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=texts_of(3000, 3))
+    parent = Parent(
+        "knower", "k", "static", 60, lambda: teacher, lambda: teacher, seconds_a_row=seconds, characters_a_row=29.0
+    )
+    rung = DistilledRung(LinearRung(), parent, 0.01)
+    made = rung.fit_recorded(fit, 3, {**rung.first_settings(fit, 3), "spare": 0}, bench)
+    assert made.record["lessons"] == 60 + 1551  # 45,000 characters
+
+
 def test_its_own_rows_are_warmed_to_the_doubt_it_has_of_others():
     rng = np.random.default_rng(0)
     honest = softmax(rng.standard_normal((500, 4)))
