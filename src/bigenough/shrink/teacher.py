@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bigenough.errors import RungFailed
 from bigenough.rungs.parent import Parent, characters_read
 from bigenough.rungs.protocol import Predictor, Workbench
+from bigenough.rungs.sample import stratified_order
 from bigenough.task import Examples
 
 __all__ = ["SPOKEN", "Teacher", "slowness"]
@@ -63,6 +64,28 @@ class Teacher:
             bench.memo[key] = texts
         pool: Sequence[str] = bench.memo[key]
         return pool
+
+    def labelled(
+        self, rows: Examples, share: float, examples: Examples, n_classes: int, bench: Workbench
+    ) -> NDArray[np.int64]:
+        """The places of the labelled rows that there is time for in this share of the minutes: all, or a sample.
+
+        A sample is a beginning of the ``stratified_order``, in that order, and has each class at least once. Of an
+        endpoint it is all.
+
+        Args:
+            rows: those that it may be asked about.
+            share: of the student's minutes.
+            examples: what the model that is asked has seen.
+            n_classes: how many classes there are.
+            bench: whose seed draws.
+        """
+        read = self._read(rows.texts)
+        most = np.inf if self.parent.kind == "endpoint" else self._characters(share * self.minutes, examples)
+        if read.sum() <= most:
+            return np.arange(len(rows))
+        order = stratified_order(rows.labels, bench.seed)
+        return order[: max(n_classes, int(np.searchsorted(np.cumsum(read[order]), most, side="right")))]
 
     def said(self, texts: Sequence[str], examples: Examples, n_classes: int, bench: Workbench) -> NDArray[np.float64]:
         """What the model that saw these examples says of these texts; asked once for each in a study."""
