@@ -12,9 +12,11 @@ import pytest
 from models.tiny_bert import tiny_config, write_model
 
 import bigenough
+from bigenough import ladder
 from bigenough.errors import BadOption, InputError
 from bigenough.rungs.parent import Parent
-from bigenough.shrinking import parent_of, steps
+from bigenough.shrink import teacher as teaching
+from bigenough.shrinking import forget_answers, parent_of, steps
 from bigenough.storage import read_json
 from bigenough.task import Examples
 from bigenough.verification import verify
@@ -77,6 +79,24 @@ def test_what_was_taught_is_made_smaller_too(diagnoses: pl.DataFrame, tmp_path: 
     assert small.record["made_from"] == taught.folder.name
     assert small.size_bytes < taught.size_bytes
     assert all(check.agree for check in verify(study.path))
+
+
+def test_what_a_teacher_said_is_kept_until_all_is_learned(diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch):
+    kept = []
+
+    def forget(candidates):
+        candidates = list(candidates)
+        kept.extend(path.parents[1] for each in candidates for path in each.folder.glob("answers/*/*.npz"))
+        forget_answers(candidates)
+
+    monkeypatch.setattr(teaching, "_WORTH_KEEPING", 0.0)
+    monkeypatch.setattr(ladder, "forget_answers", forget)
+    study = bigenough.fit(
+        diagnoses.head(900), out=tmp_path / "study", shrink="taught", teacher="static",
+        **{**FAST, "rungs": ("linear", "static")},
+    )  # fmt: skip
+    assert set(kept) == {study.candidates["static"].folder / "answers"}
+    assert not list(study.path.rglob("answers"))
 
 
 def test_an_encoder_with_fewer_layers_is_coded_too(diagnoses: pl.DataFrame, tmp_path: Path):

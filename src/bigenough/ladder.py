@@ -22,7 +22,7 @@ from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.halving import Tournament, tournament
 from bigenough.rungs.protocol import Rung, Workbench, is_remote
 from bigenough.rungs.shared_energy import Energy, SharedEnergy, shared_out, whole_energy
-from bigenough.shrinking import parent_of, steps
+from bigenough.shrinking import forget_answers, parent_of, steps
 from bigenough.storage import content_hash
 from bigenough.study_folder import StudyFolder
 from bigenough.verdict import LeftOut
@@ -125,6 +125,7 @@ class Ladder:
                     self._tell_processor(product)
             parent.release()  # or all parents' models would lie in memory until the last step is done
             spent += max(time.monotonic() - began, seconds) / 60
+        forget_answers(candidates.values())
         return made, refused
 
     def _part(self, spent_minutes: float, trains: Sequence[bool], place: int) -> Budget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class Parent:
         weights: the pre-trained weights that it stands on, with their licence; what is made of it stands on them too.
         seconds_a_row: what a row took it when it was measured, many at once; None where nobody has.
         characters_a_row: how many ``characters_read`` those rows had on average.
+        answers: a folder for what it says of texts when it teaches, to be found after a kill; None keeps nothing.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Parent:
     weights: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     seconds_a_row: float | None = field(default=None, kw_only=True)
     characters_a_row: float = field(default=1.0, kw_only=True)
+    answers: Path | None = field(default=None, kw_only=True)
     _loaded: dict[str, Predictor] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, examples: Examples) -> Predictor:

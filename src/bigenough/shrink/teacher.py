@@ -7,6 +7,7 @@ is ``distil``'s matter.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from bigenough.errors import RungFailed
 from bigenough.rungs.parent import Parent, characters_read
 from bigenough.rungs.protocol import Predictor, Workbench
 from bigenough.rungs.sample import stratified_order
+from bigenough.shrink.answers import Answers
 from bigenough.task import Examples
 
 __all__ = ["SPOKEN", "Teacher", "slowness"]
@@ -32,6 +34,8 @@ _FAST = 10.0
 lessons are bounded by this, since the student takes longer over them."""
 _BY_LENGTH = ("encoder", "linear", "static")
 """The kinds that read half a text in half the time. A language model has a prompt and the labels to read as well."""
+_WORTH_KEEPING = 5.0
+"""Seconds of a reading that is kept on disk until all is learned from it; a shorter one is sooner done again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +93,22 @@ class Teacher:
 
     def said(self, texts: Sequence[str], examples: Examples, n_classes: int, bench: Workbench) -> NDArray[np.float64]:
         """What the model that saw these examples says of these texts; asked once for each in a study."""
-        key = ("taught", self.parent.folder, len(examples))
-        kept: dict[str, NDArray[np.float64]] = bench.memo.setdefault(key, {})
-        new = [text for text in dict.fromkeys(texts) if text not in kept]
-        if new:
+        key = ("taught", self.parent.folder, len(examples), n_classes)
+        if key not in bench.memo:
+            home = self.parent.answers
+            bench.memo[key] = Answers(None if home is None else home / f"of-{len(examples)}-rows", n_classes)
+        answers: Answers = bench.memo[key]
+        if new := answers.missing(texts):
             bench.say(f"asking {self.parent.name} about {len(new):,} texts", None)
             model = self.parent.of(examples)
             if model.n_classes != n_classes:
                 raise RungFailed(
                     f"The teacher {self.parent.name} tells {model.n_classes} classes apart, the task has {n_classes}."
                 )
-            kept.update(zip(new, model.predict_proba(new), strict=True))
-        return np.array([kept[text] for text in texts]).reshape(len(texts), n_classes)
+            began = time.monotonic()
+            probability = model.predict_proba(new)
+            answers.put(new, probability, keep=time.monotonic() - began >= _WORTH_KEEPING)
+        return answers.of(texts)
 
     def _characters(self, minutes: float, examples: Examples) -> float:
         """How many it reads in so many minutes: as was measured, or else as its kind and size let expect."""
