@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 from models.tiny_bert import tiny_config, write_model
 
 import bigenough
+from bigenough import ladder
 from bigenough.errors import BadOption, InputError
 from bigenough.rungs.parent import Parent
-from bigenough.shrinking import steps
+from bigenough.shrink import teacher as teaching
+from bigenough.shrinking import forget_answers, parent_of, steps
 from bigenough.storage import read_json
+from bigenough.task import Examples
 from bigenough.verification import verify
 
 FAST = {"label": "chapter", "text": "term", "trials": 1, "rungs": ("majority", "linear")}
@@ -51,6 +56,19 @@ def test_a_specialist_says_what_it_was_made_of(diagnoses: pl.DataFrame, tmp_path
     assert "step by step: `linear`, " in (study.path / "specialist" / "README.md").read_text()
 
 
+def test_a_parent_is_as_fast_as_it_was_measured(diagnoses: pl.DataFrame, tmp_path: Path):
+    study = bigenough.fit(diagnoses.head(900), out=tmp_path / "study", shrink="none", **FAST)
+    linear = study.candidates["linear"]
+    rows = Examples(["ab", "c" * 5000], np.array([0, 1]), np.arange(2))
+    job = SimpleNamespace(fit=rows, select=rows)
+    measured = read_json(linear.folder / "performance.json")["throughput_rows_per_s"]["value"]
+    parent = parent_of(linear, None, job, None)
+    assert parent.seconds_a_row == pytest.approx(1 / measured)
+    assert parent.characters_a_row == (2 + 1000) / 2
+    (linear.folder / "performance.json").unlink()
+    assert parent_of(linear, None, job, None).seconds_a_row is None
+
+
 def test_what_was_taught_is_made_smaller_too(diagnoses: pl.DataFrame, tmp_path: Path):
     rungs = ("linear", "static")
     study = bigenough.fit(
@@ -61,6 +79,24 @@ def test_what_was_taught_is_made_smaller_too(diagnoses: pl.DataFrame, tmp_path: 
     assert small.record["made_from"] == taught.folder.name
     assert small.size_bytes < taught.size_bytes
     assert all(check.agree for check in verify(study.path))
+
+
+def test_what_a_teacher_said_is_kept_until_all_is_learned(diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch):
+    kept = []
+
+    def forget(candidates):
+        candidates = list(candidates)
+        kept.extend(path.parents[1] for each in candidates for path in each.folder.glob("answers/*/*.npz"))
+        forget_answers(candidates)
+
+    monkeypatch.setattr(teaching, "_WORTH_KEEPING", 0.0)
+    monkeypatch.setattr(ladder, "forget_answers", forget)
+    study = bigenough.fit(
+        diagnoses.head(900), out=tmp_path / "study", shrink="taught", teacher="static",
+        **{**FAST, "rungs": ("linear", "static")},
+    )  # fmt: skip
+    assert set(kept) == {study.candidates["static"].folder / "answers"}
+    assert not list(study.path.rglob("answers"))
 
 
 def test_an_encoder_with_fewer_layers_is_coded_too(diagnoses: pl.DataFrame, tmp_path: Path):

@@ -23,7 +23,7 @@ from bigenough.rungs.halving import Tournament, tournament
 from bigenough.rungs.parent import Parent
 from bigenough.rungs.protocol import Rung, Workbench, is_remote
 from bigenough.rungs.shared_energy import Energy, SharedEnergy, shared_out, whole_energy
-from bigenough.shrinking import parent_of, steps
+from bigenough.shrinking import forget_answers, parent_of, steps
 from bigenough.storage import content_hash
 from bigenough.study_folder import StudyFolder
 from bigenough.verdict import LeftOut
@@ -128,6 +128,7 @@ class Ladder:
                 if isinstance(of := getattr(maker, "parent", None), Parent):
                     of.release()  # or the models of all would lie in memory until the last step is done
             spent += max(time.monotonic() - began, seconds) / 60
+        forget_answers(candidates.values())
         return made, refused
 
     def _part(self, spent_minutes: float, trains: Sequence[bool], place: int) -> Budget:

@@ -7,22 +7,26 @@ measured from its own files and judged by the verdict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bigenough.job import Job
 from bigenough.rungs.candidate import Candidate
-from bigenough.rungs.parent import Parent
+from bigenough.rungs.parent import Parent, characters_read
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.predictors.artefact import read_facts
 from bigenough.rungs.protocol import Predictor, Rung, Workbench
+from bigenough.shrink.answers import Answers
+from bigenough.storage import read_json
 
-__all__ = ["HEALED", "Step", "parent_of", "steps"]
+__all__ = ["HEALED", "Step", "forget_answers", "parent_of", "steps"]
 
 HEALED = 0.5
 """The part of what may change that cutting and healing may cost: coding the rest comes after it, and certify, which
 has to show that no more than the margin is lost, and could not of one that on select lost all of it."""
+_ANSWERS = "answers"
+"""The folder in a teacher's own, with what it says of texts."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,25 @@ def parent_of(candidate: Candidate, rung: Rung, job: Job, bench: Workbench) -> P
 
     kind = str(read_facts(candidate.model)["kind"])
     return Parent(
-        candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final, weights=candidate.record["weights"]
-    )
+        candidate.name, candidate.folder.name, kind, len(job.fit), on_fit, final, weights=candidate.record["weights"],
+        seconds_a_row=_seconds_a_row(candidate),
+        characters_a_row=max(1.0, float(characters_read(job.select.texts).mean())),
+        answers=None if candidate.remote else candidate.folder / _ANSWERS,  # paid replies have a store of their own
+    )  # fmt: skip
+
+
+def forget_answers(candidates: Iterable[Candidate]) -> None:
+    """Delete what teachers' answers were kept, when no student is left to learn from them."""
+    for candidate in candidates:
+        Answers.drop(candidate.folder / _ANSWERS)
+
+
+def _seconds_a_row(candidate: Candidate) -> float | None:
+    """What a row of select took it, many at once; None if that was not measured, or is another machine's matter."""
+    if candidate.remote or not candidate.has("performance.json"):
+        return None
+    rate = read_json(candidate.folder / "performance.json")["throughput_rows_per_s"]["value"]
+    return 1 / rate if rate else None
 
 
 def _of(name: str, alike: Candidate, allowed_flips: float, *, layers: bool) -> Iterator[Step]:

@@ -73,7 +73,7 @@ def test_the_refit_has_what_the_student_tells(tmp_path):
     fit = examples_of(30, 0)
     rung = DistilledRung(TellingRung(), Parent("knower", "knower-1", "any", 30, Knower, Knower))
     made = rung.fit_recorded(fit, 3, rung.first_settings(fit, 3), Workbench(0, 1, tmp_path, offline=True))
-    assert made.record == {"notes": ["told"], "lessons": 30}
+    assert made.record == {"notes": ["told"], "lessons": 30, "labelled_lessons": 30}
     assert made.settings == rung.first_settings(fit, 3)
 
 
@@ -200,6 +200,111 @@ def test_a_teacher_reads_as_many_unlabelled_texts_as_there_is_time_for(tmp_path,
     asked = teacher.asked
     rung.fit(fit, 3, {**seen.settings, "gold": 0.5}, bench)
     assert teacher.asked == asked  # the same sample
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "characters", "read"),
+    [
+        ("tuned-mini", 0.01, 29.0, 180),  # 1.8 seconds of a lesson of six
+        ("tuned-mini", 0.01, 58.0, 180),  # half as long: prompt and labels are read for a short text too
+        ("tuned-mini", 0.01, 14.5, 90),
+        ("encoder", 0.01, 29.0, 180),
+        ("encoder", 0.01, 58.0, 360),
+        ("linear", 0.01, 29.0, 180),
+        ("encoder", 1e-7, 29.0, 3000),
+        ("endpoint", 0.01, 29.0, 3000),
+    ],
+)
+def test_how_fast_a_teacher_was_seen_to_read_says_how_many_there_is_time_for(tmp_path, kind, seconds, characters, read):
+    fit, teacher = examples_of(60, 0), Knower()
+    bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=texts_of(3000, 3))  # 29 characters each
+    parent = Parent(
+        "knower", "k", kind, 60, lambda: teacher, lambda: teacher, seconds_a_row=seconds, characters_a_row=characters
+    )
+    rung = DistilledRung(LinearRung(), parent, 0.1)
+    made = rung.fit_recorded(fit, 3, {**rung.first_settings(fit, 3), "spare": 0}, bench)
+    assert made.record["lessons"] == pytest.approx(60 + read, abs=1)
+
+
+@pytest.mark.parametrize("seconds", [None, 1e-9])
+def test_a_very_fast_teacher_does_not_keep_its_student_longer(tmp_path, seconds):
+    fit, teacher = examples_of(60, 0), Knower()
+    bench = Workbench(0, 1, tmp_path, offline=True, unlabelled=texts_of(3000, 3))
+    parent = Parent(
+        "knower", "k", "static", 60, lambda: teacher, lambda: teacher, seconds_a_row=seconds, characters_a_row=29.0
+    )
+    rung = DistilledRung(LinearRung(), parent, 0.01)
+    made = rung.fit_recorded(fit, 3, {**rung.first_settings(fit, 3), "spare": 0}, bench)
+    assert made.record["lessons"] == 60 + 1551  # 45,000 characters
+
+
+class RememberingRung(LinearRung):
+    """Keeps what it was taught with."""
+
+    most = 10**9
+
+    def most_characters(self, n_classes):
+        return self.most
+
+    def fit_soft(self, texts, targets, *given):
+        self.texts, self.targets = texts, targets
+        return super().fit_soft(texts, targets, *given)
+
+
+def lesson_of(tmp_path, teacher, fit, watch, seconds, *, kind="tuned-mini", student=None):
+    """A lesson of six seconds, by a teacher that takes as many for a row."""
+    student = student or RememberingRung()
+    parent = Parent(
+        "knower", "k", kind, len(fit), lambda: teacher, lambda: teacher, seconds_a_row=seconds, characters_a_row=29.0
+    )
+    rung = DistilledRung(student, parent, 0.1)
+    bench = Workbench(0, 1, tmp_path, offline=True)
+    return student, rung.fit_watching(fit, 3, {**rung.first_settings(fit, 3), "gold": 0.0, "spare": 0}, bench, watch)
+
+
+def test_rows_that_a_slow_teacher_has_no_time_for_teach_by_their_labels(tmp_path):
+    fit, watch, teacher = examples_of(600, 0), examples_of(150, 1), Knower(sureness=1.0)
+    student, seen = lesson_of(tmp_path, teacher, fit, watch, 0.0099)  # 2.4 of six seconds, and 0.6 for select
+    counts = {name: seen.record[name] for name in ("lessons", "labelled_lessons", "compared_rows")}
+    assert counts == {"lessons": 600, "labelled_lessons": 242, "compared_rows": 60}
+    assert teacher.asked == 242 + 60
+    told = "242 of 600 labelled rows, drawn by class, are asked about in the time there is; 358 others teach by "
+    assert seen.record["notes"] == [told + "their labels alone"]
+    label_of = dict(zip(fit.texts, fit.labels, strict=True))
+    labels = np.array([label_of[text] for text in student.texts])
+    assert set(student.texts) == set(fit.texts)
+    np.testing.assert_array_equal(student.targets[242:], np.eye(3)[labels[242:]])
+    assert student.targets[:242].max(axis=1).mean() < 0.9
+    shares = np.bincount(labels[:242]) / 242
+    np.testing.assert_allclose(shares, np.bincount(fit.labels) / 600, atol=0.01)
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("tuned-mini", 0.0039), ("encoder", 0.0039), ("endpoint", 10.0)])
+def test_all_rows_are_asked_about_where_there_is_time_and_of_an_endpoint(tmp_path, kind, seconds):
+    fit, watch, teacher = examples_of(600, 0), examples_of(150, 1), Knower()
+    student, seen = lesson_of(tmp_path, teacher, fit, watch, seconds, kind=kind)
+    assert teacher.asked == 750
+    assert student.texts == fit.texts
+    assert (seen.record["labelled_lessons"], seen.record["compared_rows"]) == (600, 150)
+    assert "notes" not in seen.record
+
+
+def test_a_teacher_too_slow_for_anything_is_asked_about_one_row_of_each_class(tmp_path):
+    fit, watch, teacher = examples_of(60, 0), examples_of(60, 1), Knower()
+    student, _ = lesson_of(tmp_path, teacher, fit, watch, 100.0)
+    assert teacher.asked == 6
+    assert sorted(Knower().predict_proba(student.texts[:3]).argmax(axis=1)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("most", "asked", "lessons"), [(29 * 400, 242, 400), (29 * 100, 100, 100)])
+def test_what_the_student_could_not_learn_from_is_not_read_in_vain(tmp_path, most, asked, lessons):
+    fit, watch, teacher = examples_of(600, 0), examples_of(150, 1), Knower()
+    student = RememberingRung()
+    student.most = most
+    _, seen = lesson_of(tmp_path, teacher, fit, watch, 0.0099, student=student)
+    assert (seen.record["labelled_lessons"], seen.record["lessons"]) == (asked, lessons)
+    assert teacher.asked == asked + 60
+    assert f"{600 - lessons:,} labelled rows are left out" in seen.record["notes"][-1]
 
 
 def test_its_own_rows_are_warmed_to_the_doubt_it_has_of_others():

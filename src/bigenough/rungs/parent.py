@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bigenough.rungs.protocol import Predictor
 from bigenough.task import Examples
 
-__all__ = ["Parent"]
+__all__ = ["LONGEST", "Parent", "characters_read"]
+
+LONGEST = 1_000
+"""Characters of a text that count: encoders read no more than the first 256 or 512 tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +33,9 @@ class Parent:
         on_fit: loads, or fits again, the model of fit alone.
         final: loads the final model.
         weights: the pre-trained weights that it stands on, with their licence; what is made of it stands on them too.
+        seconds_a_row: what a row took it when it was measured, many at once; None where nobody has.
+        characters_a_row: how many ``characters_read`` those rows had on average.
+        answers: a folder for what it says of texts when it teaches, to be found after a kill; None keeps nothing.
     """
 
     name: str
@@ -35,6 +45,9 @@ class Parent:
     on_fit: Callable[[], Predictor]
     final: Callable[[], Predictor]
     weights: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    seconds_a_row: float | None = field(default=None, kw_only=True)
+    characters_a_row: float = field(default=1.0, kw_only=True)
+    answers: Path | None = field(default=None, kw_only=True)
     _loaded: dict[str, Predictor] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, examples: Examples) -> Predictor:
@@ -47,3 +60,8 @@ class Parent:
     def release(self) -> None:
         """Let the loaded models go, when all is made of them that was to be made."""
         self._loaded.clear()
+
+
+def characters_read(texts: Sequence[str]) -> NDArray[np.int64]:
+    """The characters of each of n texts that take a model time."""
+    return np.minimum(np.array([len(text) for text in texts], np.int64), LONGEST)

@@ -24,14 +24,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bigenough.errors import BadOption, RungFailed
+from bigenough.errors import BadOption
 from bigenough.models.token_table import TokenTable
 from bigenough.models.tokenizer_file import n_ids
 from bigenough.rungs.calibration import fit_temperature, temper
-from bigenough.rungs.parent import Parent
+from bigenough.rungs.parent import LONGEST, Parent, characters_read
 from bigenough.rungs.protocol import Predictor, Rung, Settings, Trial, Watched, Workbench
+from bigenough.rungs.sample import stratified_order
 from bigenough.shrink.flips import compare
 from bigenough.shrink.spare_texts import spare_texts
+from bigenough.shrink.teacher import SPOKEN, Teacher, slowness
 from bigenough.shrink.teacher_words import TOKEN, teacher_table, tokenizer_of, vocabulary_words
 from bigenough.task import Examples
 
@@ -43,23 +45,18 @@ _WARMTH = (1.0, 2.0, 3.0)
 _GOLD = (0.0, 0.3, 0.6)
 _MOST_SPARE = 10
 """Texts made of each at most: twice as many gained half a point or nothing."""
-_SPOKEN = 1_500_000
-"""Characters that a small encoder on two cores reads in a minute, about."""
 _MINUTES = 2.0
 _SHARE = 0.2
 """The teacher reads made-up texts for two minutes at most, and for a fifth of the student's."""
-_POOL_SHARE = 0.3
-"""Of the student's minutes, what each of the teacher's two readings of unlabelled texts may take."""
-_FAST = 10.0
-"""How many times as fast as a small encoder a linear model or a table reads, at least; its student takes longer."""
+_LEARNED_SHARE = 0.4
+"""Of the student's minutes, what the teacher's reading of the labelled rows may take that the student learns from."""
+_WATCHED_SHARE = 0.1
+"""The same of select's rows, on which it is calibrated and compared with the student."""
 _WORDS_SHARE = 0.5
-"""Of that time, what words may take at most; a vocabulary of many languages would take more, and is left alone."""
-_ENCODER = 23_000_000
-"""Parameters of a small encoder, word vectors included; one with more is taken for as many times slower."""
+"""Of the time for made-up texts, what words may take at most; a vocabulary of many languages would take more, and is
+left alone."""
 _REFIT = 1.4
 """The last fit is on fit and select: a third more texts, and as many times more made-up ones."""
-_LONGEST = 1_000
-"""Characters of a text that count: encoders read no more than the first 256 or 512 tokens."""
 
 
 class Student(Rung, Protocol):
@@ -100,7 +97,7 @@ class DistilledRung:
         ``own_temperature`` and ``temperature``, of the teacher's own rows and of others: found on select.
     """
 
-    recipe_version = 5
+    recipe_version = 6
     curve = False
 
     def __init__(self, student: Student, parent: Parent, minutes: float = 5.0) -> None:
@@ -109,6 +106,7 @@ class DistilledRung:
         self.student = student
         self.parent = parent
         self.minutes = minutes
+        self.teacher = Teacher(parent, minutes)
         self.name = f"{student.name}-from-{parent.name}"
         self.summary = f"{student.name}, taught by {parent.name}"[:119]
         # The key has one number for what both would make of the same settings.
@@ -144,16 +142,16 @@ class DistilledRung:
         """What there is time for; nothing with a teacher that reads slowly or is paid for each text."""
         if self.parent.kind not in ("encoder", "linear", "static"):
             return _Lessons(0, words=False)
-        spoken = _SPOKEN * min(_MINUTES, _SHARE * self.minutes)
+        spoken = SPOKEN * min(_MINUTES, _SHARE * self.minutes)
         words = False
         if self.parent.kind == "encoder":
             teacher = self.parent.of(examples)
-            spoken /= _slowness(teacher)
+            spoken /= slowness(teacher)
             tokenizer = tokenizer_of(teacher)
             said = 0 if tokenizer is None or not self._hears_words() else TOKEN * n_ids(tokenizer)
             words = 0 < said <= _WORDS_SHARE * spoken
             spoken -= said if words else 0
-        own = max(1, sum(min(len(text), _LONGEST) for text in examples.texts))
+        own = max(1, int(characters_read(examples.texts).sum()))
         learned: Callable[[int], int] | None = getattr(self.student, "most_characters", None)
         if learned is not None:
             spoken = min(spoken, learned(n_classes) / _REFIT - own)
@@ -175,15 +173,18 @@ class DistilledRung:
         self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench, watch: Examples
     ) -> Watched:
         """Find the teacher's temperatures on the watched rows, then teach."""
-        own = self._said(examples.texts, examples, n_classes, bench)
-        others = self._said(watch.texts, examples, n_classes, bench)
-        temperature = fit_temperature(others, watch.labels)
+        labelled = self._labelled(examples, n_classes, bench)
+        compared_on = watch.take(self.teacher.labelled(watch, _WATCHED_SHARE, examples, n_classes, bench))
+        own = self.teacher.said(labelled.heard.texts, examples, n_classes, bench)
+        others = self.teacher.said(compared_on.texts, examples, n_classes, bench)
+        temperature = fit_temperature(others, compared_on.labels)
         found = matching_temperature(own, temper(others, temperature))
         settings = {**settings, "own_temperature": found, "temperature": temperature}
         seen = self._taught(examples, n_classes, settings, bench, watch)
-        compared = compare(others, seen.predictor.predict_proba(watch.texts), watch.labels, bench.metric)
-        record = {**seen.record, "teacher": self.parent.name, "flips": compared.flips,
-                  "score": compared.score, "parent_score": compared.parent_score}  # fmt: skip
+        said = seen.predictor.predict_proba(compared_on.texts)
+        compared = compare(others, said, compared_on.labels, bench.metric)
+        record = {**seen.record, "teacher": self.parent.name, "flips": compared.flips, "score": compared.score,
+                  "parent_score": compared.parent_score, "compared_rows": len(compared_on)}  # fmt: skip
         return Watched(seen.predictor, seen.settings, record)
 
     def _taught(
@@ -193,7 +194,8 @@ class DistilledRung:
         student = self._student(examples, settings, bench)
         if student is self.student and hasattr(student, "on_table"):
             settings = {**settings, "words": False}  # not wanted, or a teacher whose vectors cannot be read
-        texts, targets = self._lessons(examples, n_classes, settings, bench)
+        labelled = self._labelled(examples, n_classes, bench)
+        texts, targets = self._lessons(labelled, examples, n_classes, settings, bench)
         of_student = {name: value for name, value in settings.items() if name not in _OWN}
         of_teaching = {name: value for name, value in settings.items() if name in _OWN}
         watching = getattr(student, "fit_soft_watching", None)
@@ -205,11 +207,41 @@ class DistilledRung:
             seen = recorded(texts, targets, n_classes, of_student, bench)
         else:
             seen = Watched(student.fit_soft(texts, targets, n_classes, of_student, bench), of_student, {})
-        record = {**seen.record, "lessons": len(texts)}
-        if len(pool := self._pool(examples, bench)) < (given := len(dict.fromkeys(bench.unlabelled))):
-            told = f"{len(pool):,} of {given:,} unlabelled texts, drawn by chance, are what there is time to ask about"
-            record["notes"] = [*record.get("notes", []), told]
+        record = {**seen.record, "lessons": len(texts), "labelled_lessons": len(labelled.heard)}
+        if notes := self._left_out(labelled, examples, bench):
+            record["notes"] = [*record.get("notes", []), *notes]
         return Watched(seen.predictor, {**seen.settings, **of_teaching}, record)
+
+    def _left_out(self, labelled: _Labelled, examples: Examples, bench: Workbench) -> list[str]:
+        """A sentence on each kind of text of which the teacher says less than there is."""
+        notes = []
+        heard, others = len(labelled.heard), len(labelled.others)
+        if heard < len(examples):
+            told = f"{heard:,} of {len(examples):,} labelled rows, drawn by class, are asked about in the time there is"
+            notes.append(f"{told}; {others:,} others teach by their labels alone")
+        if (rest := len(examples) - heard - others) > 0:
+            notes.append(f"{rest:,} labelled rows are left out: they are more than the student learns from")
+        if len(pool := self.teacher.pool(examples, bench)) < (given := len(dict.fromkeys(bench.unlabelled))):
+            notes.append(
+                f"{len(pool):,} of {given:,} unlabelled texts, drawn by chance, are what there is time to ask about"
+            )
+        return notes
+
+    def _labelled(self, examples: Examples, n_classes: int, bench: Workbench) -> _Labelled:
+        """The rows that the teacher is asked about, all if there is time, and the others that the student learns from.
+
+        These keep it from knowing less than it would untaught. A student that draws a sample of too much text is not
+        shown, nor the teacher asked about, what it could not learn from.
+        """
+        heard = self.teacher.labelled(examples, _LEARNED_SHARE, examples, n_classes, bench)
+        if len(heard) == len(examples):
+            return _Labelled(examples, examples.take(heard[:0]))
+        order = stratified_order(examples.labels, bench.seed)
+        learned: Callable[[int], int] | None = getattr(self.student, "most_characters", None)
+        if learned is not None:
+            characters = np.cumsum([len(examples.texts[i]) for i in order])
+            order = order[: max(n_classes, int(np.searchsorted(characters, learned(n_classes), side="right")))]
+        return _Labelled(*(examples.take(np.sort(part)) for part in (order[: len(heard)], order[len(heard) :])))
 
     def _student(self, examples: Examples, settings: Settings, bench: Workbench) -> Student:
         """The student; on the teacher's own token vectors, where it stands on such and is to hear of words."""
@@ -231,59 +263,27 @@ class DistilledRung:
         return [] if tokenizer is None else vocabulary_words(tokenizer)
 
     def _lessons(
-        self, examples: Examples, n_classes: int, settings: Settings, bench: Workbench
+        self, labelled: _Labelled, examples: Examples, n_classes: int, settings: Settings, bench: Workbench
     ) -> tuple[list[str], NDArray[np.float64]]:
         """Texts and targets: those with labels first, then those without, those made of both, and words."""
         warmth = float(settings["warmth"])
         own, temperature = (float(settings.get(name, 1.0)) for name in ("own_temperature", "temperature"))
         gold = float(settings["gold"])
+        texts = [*labelled.heard.texts, *labelled.others.texts]
         known = set(examples.texts)
-        unlabelled = [text for text in self._pool(examples, bench) if text not in known]
+        unlabelled = [text for text in self.teacher.pool(examples, bench) if text not in known]
         # Of more texts fewer are made of each: what the teacher is asked stays about the same.
-        times = round(int(settings["spare"]) * len(examples) / max(1, len(examples) + len(unlabelled)))
-        spare = spare_texts([*examples.texts, *unlabelled], times, bench.seed, longest=_LONGEST)
+        times = round(int(settings["spare"]) * len(texts) / max(1, len(texts) + len(unlabelled)))
+        spare = spare_texts([*texts, *unlabelled], times, bench.seed, longest=LONGEST)
         heard = known.union(unlabelled, spare)
         spare += [word for word in self._words(examples, settings) if word not in heard]
-        taught = temper(self._said(examples.texts, examples, n_classes, bench), own * warmth)
-        targets = [(1 - gold) * taught + gold * np.eye(n_classes)[examples.labels]]
+        taught = temper(self.teacher.said(labelled.heard.texts, examples, n_classes, bench), own * warmth)
+        by_label = np.eye(n_classes)
+        targets = [(1 - gold) * taught + gold * by_label[labelled.heard.labels], by_label[labelled.others.labels]]
         if unlabelled or spare:
-            targets.append(temper(self._said([*unlabelled, *spare], examples, n_classes, bench), temperature * warmth))
-        return [*examples.texts, *unlabelled, *spare], np.concatenate(targets)
-
-    def _pool(self, examples: Examples, bench: Workbench) -> Sequence[str]:
-        """The unlabelled texts that there is time for, each once: all, or a sample that is the same for every fit.
-
-        An endpoint is bounded by its money.
-        """
-        key = ("unlabelled pool", self.parent.folder, self.minutes)
-        if key not in bench.memo:
-            texts = list(dict.fromkeys(bench.unlabelled))
-            most = _SPOKEN * _POOL_SHARE * self.minutes
-            if texts:
-                fast = self.parent.kind in ("linear", "static")
-                most *= _FAST if fast else 1 / _slowness(self.parent.of(examples))
-            if sum(min(len(text), _LONGEST) for text in texts) > most and self.parent.kind != "endpoint":
-                drawn = np.random.default_rng(bench.seed).permutation(len(texts))
-                read = np.cumsum([min(len(texts[i]), _LONGEST) for i in drawn])
-                texts = [texts[i] for i in np.sort(drawn[: int(np.searchsorted(read, most, side="right"))])]
-            bench.memo[key] = texts
-        pool: Sequence[str] = bench.memo[key]
-        return pool
-
-    def _said(self, texts: Sequence[str], examples: Examples, n_classes: int, bench: Workbench) -> NDArray[np.float64]:
-        """What the teacher says of these texts; asked once for each in a study."""
-        key = ("taught", self.parent.folder, len(examples))
-        kept: dict[str, NDArray[np.float64]] = bench.memo.setdefault(key, {})
-        new = [text for text in dict.fromkeys(texts) if text not in kept]
-        if new:
-            bench.say(f"asking {self.parent.name} about {len(new):,} texts", None)
-            teacher = self.parent.of(examples)
-            if teacher.n_classes != n_classes:
-                raise RungFailed(
-                    f"{self.name}: the teacher tells {teacher.n_classes} classes apart, the task has {n_classes}."
-                )
-            kept.update(zip(new, teacher.predict_proba(new), strict=True))
-        return np.array([kept[text] for text in texts]).reshape(len(texts), n_classes)
+            said = self.teacher.said([*unlabelled, *spare], examples, n_classes, bench)
+            targets.append(temper(said, temperature * warmth))
+        return [*texts, *unlabelled, *spare], np.concatenate(targets)
 
 
 def matching_temperature(own: NDArray[np.float64], others: NDArray[np.float64]) -> float:
@@ -310,13 +310,15 @@ def matching_temperature(own: NDArray[np.float64], others: NDArray[np.float64]) 
     return float(np.exp(low))
 
 
-def _slowness(teacher: Predictor) -> float:
-    """How many times as long as a small encoder it takes for a text, by its parameters; 1 where it has fewer."""
-    return max(1.0, teacher.n_parameters / _ENCODER)
-
-
 def _entropy(probability: NDArray[np.float64]) -> float:
     return float(-np.mean(np.sum(probability * np.log(np.maximum(probability, 1e-300)), axis=1)))
+
+
+class _Labelled(NamedTuple):
+    """The labelled rows that are learned from: those the teacher is asked about, and others, by their labels alone."""
+
+    heard: Examples
+    others: Examples
 
 
 class _Lessons(NamedTuple):
