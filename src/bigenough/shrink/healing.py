@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""After parts of an encoder are gone: the head learns again, and with torch the rest does too, for one short round.
+"""After parts of an encoder are gone: the head learns again, and with torch the rest does too, for two short rounds.
 
 Without torch only the head is fitted anew, by softmax regression on the pruned encoder's vectors. With it, the encoder
-then learns what its whole parent said of the fit texts (Hinton et al. 2015), one epoch long; whatever else a tuned
-model needs is the tuned rung's. What is cut, and whether the result is good enough, is decided elsewhere.
+then learns what its whole parent said of the fit texts (Hinton et al. 2015), two epochs long, as they are and with
+moved vectors (docs/decisions/014); whatever else a tuned model needs is the tuned rung's. What is cut, and whether the
+result is good enough, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from bigenough.task import Examples
 __all__ = ["Healed", "Healing", "best_healing", "healed", "said_by"]
 
 Healing = Literal["head", "train"]
-EPOCHS = 1.0
+EPOCHS = 2.0
+"""With moved vectors two lose less than one without, in 2.7 times the time: docs/decisions/015."""
+ADVERSARIAL = 0.25
 LEARNING_RATE = 1e-4
 
 
@@ -74,9 +77,9 @@ def healed(
         arrays: what is left of the parent.
         parent: gives the tokenizer, and the probabilities that the whole model learns from.
         examples: texts and labels the parent was fitted on.
-        healing: the head alone, or then one epoch of everything; coded word vectors keep their codes, and
+        healing: the head alone, or then two epochs of everything; coded word vectors keep their codes, and
             with them the lowest layer stays as it is.
-        bench: ``fit_minutes`` bounds the epoch, with the head's fit before it.
+        bench: ``fit_minutes`` bounds the training, with the head's fit before it.
         targets: what the parent says of the texts, ``said_by``, where that is known already.
         clock: seconds.
     """
@@ -121,6 +124,7 @@ def _trained(
 
     recipe = Recipe(
         epochs=EPOCHS, learning_rate=LEARNING_RATE, head_multiple=1.0, label_smoothing=0.0,
+        adversarial=ADVERSARIAL,
         frozen_layers=0 if arrays.table is None else 1,
     )  # fmt: skip
     tokenizer = parent.encoder.tokenizer
