@@ -24,8 +24,10 @@ from bigenough.verification import verify
 FAST = {"label": "chapter", "text": "term", "trials": 1, "rungs": ("majority", "linear")}
 
 
-def test_the_smaller_model_is_judged_from_its_own_files(diagnoses: pl.DataFrame, tmp_path: Path):
-    study = bigenough.fit(diagnoses, out=tmp_path / "study", **FAST)
+def test_the_smaller_model_is_judged_from_its_own_files_and_says_what_it_was_made_of(
+    diagnoses: pl.DataFrame, tmp_path: Path
+):
+    study = bigenough.fit(diagnoses, out=tmp_path / "study", margin=8, **FAST)
     assert set(study.candidates) == {"majority", "linear", "linear-few-features"}
     whole, small = study.candidates["linear"], study.candidates["linear-few-features"]
     assert small.record["made_from"] == whole.folder.name
@@ -34,7 +36,12 @@ def test_the_smaller_model_is_judged_from_its_own_files(diagnoses: pl.DataFrame,
     assert small.has("certify.npz")
     assert all(check.agree for check in verify(study.path))
     assert "Smaller still" in study.report.read_text()
-    again = bigenough.fit(diagnoses, out=tmp_path / "study", **FAST)
+    assert study.verdict.winner == "linear-few-features"
+    lineage = read_json(study.path / "specialist" / "specialist.json")["lineage"]
+    assert [one["candidate"] for one in lineage] == ["linear", "linear-few-features"]
+    assert lineage[0]["settings"] == whole.record["settings"]
+    assert "step by step: `linear`, " in (study.path / "specialist" / "README.md").read_text()
+    again = bigenough.fit(diagnoses, out=tmp_path / "study", margin=8, **FAST)
     assert again.verdict == study.verdict
 
 
@@ -45,15 +52,6 @@ def test_a_product_is_tempered_once(diagnoses: pl.DataFrame, tmp_path: Path):
     assert whole.record["temperature"] != 1
     for each in (whole, small):
         assert each.predictor(1).temperature == pytest.approx(each.record["temperature"])
-
-
-def test_a_specialist_says_what_it_was_made_of(diagnoses: pl.DataFrame, tmp_path: Path):
-    study = bigenough.fit(diagnoses, out=tmp_path / "study", margin=8, **FAST)
-    assert study.verdict.winner == "linear-few-features"
-    lineage = read_json(study.path / "specialist" / "specialist.json")["lineage"]
-    assert [one["candidate"] for one in lineage] == ["linear", "linear-few-features"]
-    assert lineage[0]["settings"] == study.candidates["linear"].record["settings"]
-    assert "step by step: `linear`, " in (study.path / "specialist" / "README.md").read_text()
 
 
 def test_a_parent_is_as_fast_as_it_was_measured(diagnoses: pl.DataFrame, tmp_path: Path):

@@ -29,7 +29,7 @@ from bigenough.study_folder import StudyFolder
 from bigenough.verdict import LeftOut
 from bigenough.verdict.nomination import Contender, nominate
 
-__all__ = ["SEARCHING", "SHRINKING", "Ladder"]
+__all__ = ["SEARCHING", "SHRINKING", "Ladder", "training_minutes"]
 
 SEARCHING = "search over all rungs"
 """The name of the step in which a budget for all rungs is spent."""
