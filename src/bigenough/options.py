@@ -40,7 +40,7 @@ class Options:
         search: "down" fits every rung and tests from the largest nominee down; "up" climbs to the first proof,
             and makes nothing smaller.
         order_by: what "smaller" means: bytes on disk, or the measured median latency of one row.
-        rungs: the rungs to race; every one that is installed when None.
+        rungs: the rungs to race; None is every one that is installed, those of small language models only with ``llm``.
         shrink: which smaller models are made of the best candidates: "none"; "fast" prunes vocabularies and features
             and quantises; "taught" also lets the best teach the smaller rungs; "all" also drops and narrows layers.
         teacher: with shrink="taught" or "all", who teaches the smaller rungs and is made smaller itself, by name; None

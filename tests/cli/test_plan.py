@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from bigenough.atlas.calibrate import Calibration
 from bigenough.atlas.probe import Probe
+from bigenough.atlas.subject import subject
 from bigenough.cli.app import app
 from bigenough.errors import BadOption
 from bigenough.quantity.range import exact
@@ -91,6 +93,25 @@ def test_a_calibration_probes_a_shipped_model_or_says_that_none_was(monkeypatch,
     monkeypatch.setattr("bigenough.atlas.probe.shipped_gguf", lambda: None)
     for words in (("--calibrate",), ("smollm2-135m", "--calibrate")):
         assert "No runtime was probed" in run(*words).output
+
+
+def test_what_was_measured_here_tells_how_fast_an_encoder_reads_and_no_pool(monkeypatch):
+    speed = exact(10, "GB/s", "bandwidth", "a test", provenance="measured")
+    arithmetic = [exact(one, "TFLOP/s", "peak", "a test", provenance="measured") for one in (1.0, 0.1)]
+    here = Calibration(((1e9, speed),), *arithmetic, 1, 0.0)
+    monkeypatch.setattr("bigenough.atlas.calibrate.calibrate", lambda: here)
+    monkeypatch.setattr("bigenough.atlas.probe.probe", lambda file: Probe(1.35e8, 9.7e7, 50.0, 1, "a test"))
+    monkeypatch.setattr("bigenough.atlas.probe.shipped_gguf", lambda: Path("small.gguf"))
+    words = ("bert-base", "--calibrate", "--context", "42", "--json")
+    (section,) = (one for one in json.loads(run(*words).output)["sections"] if one["title"] == "Speed")
+    written, read = section["lines"]
+    assert "does not write" in written["figure"]
+    shape = subject("bert-base").shape
+    assert read["figure"]["value"] == pytest.approx(here.encoding(shape, 42).mid)
+    assert "rows of 42 tokens" in read["note"]
+    told = run("smollm2-135m", "--calibrate", "--users", "5").output
+    assert "what one user gets" in told
+    assert "not known" not in told
 
 
 def test_tiers_move_with_the_borders_given():

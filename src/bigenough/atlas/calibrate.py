@@ -52,7 +52,11 @@ class Calibration:
 
     def encoding(self, shape: Shape, tokens: float) -> Range:
         """Rows per second of an encoder on this machine, for rows of some tokens; see ``speed.encoding``."""
-        return encoding(self.narrow if shape.hidden < 768 else self.peak, shape, tokens)
+        return encoding(self.arithmetic(shape), shape, tokens)
+
+    def arithmetic(self, shape: Shape) -> Range:
+        """Operations per second of products as wide as this encoder's."""
+        return self.narrow if shape.hidden < 768 else self.peak
 
     def to_json(self) -> dict[str, Any]:
         """What was measured as plain JSON values."""

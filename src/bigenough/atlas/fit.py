@@ -105,8 +105,8 @@ def serving_memory(
 ) -> tuple[Range, ...]:
     """The parts of what serving takes: weights, cache, activations, and the runtime on every device.
 
-    Without a shape the cache and the activations are taken as 5 to 25 % of 16-bit weights at 2,048 tokens, which spans
-    the decoders of the atlas.
+    Without a shape the cache and the activations are taken as 0.2 to 5 % of 16-bit weights at 2,048 tokens, which
+    spans the decoders of the atlas.
     """
     kind = how if isinstance(how, Precision) else precision(how)
     held = weights(params, kind, shape)

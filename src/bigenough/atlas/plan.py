@@ -34,6 +34,7 @@ class Serving:
         borders: where tiers begin.
         device: a measured device, in place of the data sheet's.
         writing: tokens per second of one user by a probe of the runtime, in place of the roofline.
+        arithmetic: operations per second measured on an encoder's products; without it no speed of encoders is told.
     """
 
     how: str = "bf16"
@@ -45,6 +46,7 @@ class Serving:
     borders: tiers.Borders = tiers.BORDERS_2023
     device: speed.Device | None = None
     writing: Range | None = None
+    arithmetic: Range | None = None
 
 
 def serving_plan(model: Subject, on: Hardware, asked: Serving = Serving()) -> Plan:
@@ -60,8 +62,7 @@ def serving_plan(model: Subject, on: Hardware, asked: Serving = Serving()) -> Pl
     sections = [_size(model, asked), _memory(parts, room, needed, on)]
     sections += _running(model, on, asked, needed, holding)
     if asked.load is not None and not any(section.title == "Users" for section in sections):
-        told = "not planned: how fast this model writes on these devices is not known, or it does not write"
-        sections.append(Section("Users", (Line("devices", told),)))
+        sections.append(Section("Users", (Line("devices", f"not planned: {_no_pool(model, asked)}"),)))
         asked = replace(asked, load=None)
     if model.tokens:
         seen = exact(model.tokens, "token", "tokens seen", model.tokens_source)
@@ -72,7 +73,11 @@ def serving_plan(model: Subject, on: Hardware, asked: Serving = Serving()) -> Pl
 def _running(model: Subject, on: Hardware, asked: Serving, needed: int | None, holding: int | None) -> list[Section]:
     """Speed, users, money and energy, as far as they are known, on ``holding`` devices."""
     if (model.shape is not None and model.shape.kind == "encoder") or not compute.writes(model.architecture):
-        return [Section("Speed", (Line("writing", "does not write: it reads what it is given once"),))]
+        lines = [Line("writing", "does not write: it reads what it is given once")]
+        if asked.arithmetic is not None and model.shape is not None:
+            rows = speed.encoding(asked.arithmetic, model.shape, asked.context)
+            lines.append(Line("reading", rows, f"in batches of rows of {asked.context:,} tokens"))
+        return [Section("Speed", tuple(lines))]
     if asked.writing is not None:
         told = f"short context; from {asked.writing.source}"
         return [Section("Speed", (Line("writing, one user", asked.writing, told),))]
@@ -92,6 +97,12 @@ def _running(model: Subject, on: Hardware, asked: Serving, needed: int | None, h
         *bargains(model, on, held, load),
         cost_of_writing(model, on, held, asked.how, asked.grid, asked.pue),
     ]
+
+
+def _no_pool(model: Subject, asked: Serving) -> str:
+    if asked.writing is not None and compute.writes(model.architecture):
+        return "the probe tells what one user gets, not what many get side by side"
+    return "how fast this model writes on these devices is not known, or it does not write"
 
 
 def _by_memory(model: Subject, on: Hardware, asked: Serving) -> Plan:
@@ -165,7 +176,8 @@ def _spread(copy: Copy) -> str:
 
 def _users(sized: Sized | None, on: Hardware, fewest: int, load: users.Load) -> Section:
     if not on.peak_tflops:
-        return Section("Users", (Line("devices", "unknown: the arithmetic of the device is not known"),))
+        told = "not planned: a pool is sized by the arithmetic on a data sheet, and none is known of this device"
+        return Section("Users", (Line("devices", told),))
     if sized is None:
         told = (
             f"not with {on.name}: one user alone gets fewer than {load.tokens_per_s:g} tokens a second on "

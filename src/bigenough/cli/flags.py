@@ -79,7 +79,10 @@ Margin = Annotated[
 Bar = Annotated[float | None, typer.Option(help="An absolute reference, as in 0.92.", rich_help_panel=VERDICT)]
 
 Rungs = Annotated[
-    str | None, typer.Option(help="Rungs to race, as in majority,linear; by default all.", rich_help_panel=WORK)
+    str | None,
+    typer.Option(
+        help="Rungs to race, as in majority,linear \\[all installed; mini ones only with --llm].", rich_help_panel=WORK
+    ),
 ]
 Shrink = Annotated[str, typer.Option(help="Make the best smaller: none, fast, taught or all.", rich_help_panel=WORK)]
 Trials = Annotated[int, typer.Option(help="Settings tried per rung.", rich_help_panel=WORK)]

@@ -250,6 +250,8 @@ def _served(model: Subject, where: Hardware, asked: Serving, here: tuple[Calibra
     measured, known = here
     size = weights(model.active, asked.how, model.shape).to("B").mid
     asked = replace(asked, device=measured.device(size))
+    if model.shape is not None and model.shape.kind == "encoder":  # a probe of writing says nothing of it
+        return serving_plan(model, where, replace(asked, arithmetic=measured.arithmetic(model.shape)))
     if known is None:
         plan = serving_plan(model, where, asked)
         return replace(plan, assumptions=(*plan.assumptions, _UNPROBED))

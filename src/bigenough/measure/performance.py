@@ -63,10 +63,10 @@ def measure_performance(
     loader: str = LOADER,
     timeout_s: float = 600.0,
 ) -> Performance:
-    """Load a saved model in four fresh processes, one after the other, and measure it on real rows.
+    """Load a saved model in fresh processes, one after the other, and measure it on real rows.
 
     The first process times single-row calls and batches and asks the same rows again in other ways; the others measure
-    start-up and ask once more after a restart and under other numbers of threads.
+    start-up and ask once more after a restart and with one thread, two, and as many as the libraries choose.
 
     Args:
         model: the folder that ``Predictor.save`` wrote.

@@ -70,7 +70,7 @@ class TunedMiniRung:
     summary = "small language model, tuned on the task by LoRA, in llama.cpp"
     place = 65
     requires = ("torch", "transformers", "peft", "gguf", "xllamacpp")
-    extra = "llm"
+    extra = "llm,tune"
     costly = True
     on_request = True
 

@@ -202,7 +202,7 @@ def built_decoder(
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise MissingExtra("Training by LoRA", "peft", "pip install 'bigenough[llm]'") from error
+        raise MissingExtra("Training by LoRA", "peft", "pip install 'bigenough[tune]'") from error
     dtype = torch.bfloat16 if machine.precision == "bf16" else torch.float32
     body = decoder_body(source, machine.attention, dtype)
     layers = len(body.layers)

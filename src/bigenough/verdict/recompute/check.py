@@ -46,6 +46,8 @@ def recompute(
 ) -> list[Check]:
     """Every statistic of a verdict, and of the evidence, computed again from rows; look for ``agree`` false.
 
+    Of the rows that a study would need only their number is, by a rougher formula; it decides nothing.
+
     Uses numpy and the standard library and nothing else of bigenough. Closed forms agree to 1e-9, inverted ones to
     1e-6. The bootstrap is repeated draw by draw with the verdict's seed, which needs a numpy with the same stream of
     ``Generator.multinomial``.
