@@ -12,6 +12,7 @@ import pytest
 
 import bigenough
 from bigenough.cli.outcome import outcome_json
+from bigenough.errors import RungFailed
 from bigenough.quantity import Quantity
 from bigenough.rungs.linear import LinearRung
 from bigenough.rungs.static import StaticRung
@@ -64,6 +65,12 @@ def test_a_rung_that_fails_says_what_it_cost(diagnoses: pl.DataFrame, tmp_path: 
     assert set(printed["rungs"]) == {"majority", "linear", "static"}
     assert printed["rungs"]["static"]["best"] == static["best"]
     assert "no luck" in printed["rungs"]["static"]["left_out"]
+
+
+def test_where_no_rung_can_begin_its_reasons_are_told(diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(LinearRung, "unsuited", lambda *_: "is nothing for these rows", raising=False)
+    with pytest.raises(RungFailed, match=r"No rung could be fitted: linear is nothing for these rows\.$"):
+        bigenough.fit(diagnoses, out=tmp_path / "study", **{**SHARED, "rungs": ("linear",)})
 
 
 def test_without_a_budget_nothing_is_said_of_a_search(study: Study, study_run: tuple[Study, dict[str, Any]]):

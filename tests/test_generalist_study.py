@@ -242,6 +242,17 @@ def test_where_the_reference_cannot_be_asked_the_others_are_kept_and_certify_sta
     assert linear.read_bytes() == fitted
 
 
+def test_a_search_without_a_result_does_not_cost_the_generalist(stub: Stub, tmp_path: Path, monkeypatch):
+    def fails(*_: Any) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("bigenough.rungs.linear.LinearRung.fit", fails)
+    study = run(told(120), told(64, seed=9), stub.url, tmp_path / "study", rungs=("linear",), budget_minutes=1.0)
+    assert set(study.candidates) == {"generalist"}
+    (left,) = study.verdict.left_out
+    assert (left.candidate, "no luck" in left.reason) == ("linear", True)
+
+
 def test_without_the_reference_that_cannot_be_asked_the_others_go_on(stub: Stub, tmp_path: Path):
     """Until certify is opened the same study may be held against another; what was fitted is kept."""
     stub.key_refused = True

@@ -14,6 +14,7 @@ from bigenough.storage import (
     canonical_json,
     check_files,
     content_hash,
+    copy_folder,
     file_hashes,
     read_json,
     write_json,
@@ -70,6 +71,23 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path):
     with pytest.raises(OutOfDisk, match="run the same command again"), atomic_folder(tmp_path / "model"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_while_a_folder_is_copied_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    for name in ("a", "deep/b"):
+        (source / name).write_text(name)
+    copy_folder(source, tmp_path / "copy")
+    assert (tmp_path / "copy" / "deep" / "b").read_text() == "deep/b"
+
+    def full(one, other):
+        raise OSError(errno.ENOSPC, "No space left on device", str(other))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OutOfDisk), atomic_folder(tmp_path / "model") as scratch:
+        copy_folder(source, scratch / "on-fit")
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("harm", ["change", "truncate", "remove"])

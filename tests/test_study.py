@@ -234,6 +234,26 @@ def test_a_rung_that_fails_costs_only_itself(diagnoses: pl.DataFrame, tmp_path: 
     assert any(each.candidate == "linear" and "planted" in each.reason for each in study.verdict.left_out)
 
 
+def test_what_nobody_tests_cannot_end_a_study_once_certify_is_open(
+    diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told
+):
+    from bigenough import evidence
+
+    def refuses_odd_texts(candidate, examples, *, threads):
+        if candidate.name == "frozen":
+            raise RuntimeError("an odd text")
+        return whole(candidate, examples, threads=threads)
+
+    whole = evidence.certify
+    monkeypatch.setattr(evidence, "certify", refuses_odd_texts)
+    rungs = ("majority", "linear", "frozen")
+    study = fit_small(diagnoses, tmp_path / "study", rungs=rungs, against="linear", progress=told)
+    assert [each.candidate for each in study.verdict.comparisons] == ["majority"]
+    assert any("frozen has no figures on certify (RuntimeError: an odd text)" in note for note in told.notes)
+    assert "not opened" in outcome_table(study)
+    assert all(check.agree for check in verify(study.path))
+
+
 def test_when_every_rung_fails_it_is_an_error(diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from bigenough.rungs.linear import LinearRung
 

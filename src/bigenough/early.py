@@ -152,8 +152,8 @@ def _added(
     probability = answers if said is None else np.concatenate([said.probability, answers])
     n = len(probability)
     together = Predictions.of(gold[:n], probability, order[:n])
+    (reference.folder / "evidence.json").unlink(missing_ok=True)  # first: a kill in between must not leave it
     together.save(reference.folder / "certify.npz")
-    (reference.folder / "evidence.json").unlink(missing_ok=True)
     return together
 
 

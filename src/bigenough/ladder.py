@@ -204,6 +204,10 @@ class Ladder:
         left_out = [LeftOut(rung.name, reason) for rung in rungs if (reason := self._unable(rung))]
         unable = {each.candidate for each in left_out}
         able = [rung for rung in rungs if rung.name not in unable and not is_remote(rung)]
+        # Every part of fit would be paid for at an endpoint: what runs elsewhere has a search of its own.
+        elsewhere = [rung for rung in rungs if rung.name not in unable and is_remote(rung)]
+        if not able:
+            return elsewhere, {}, left_out
         memories = {rung.name: self._memory(rung) for rung in able}
         with self.meter.metered() as reading:
             held = tournament(
@@ -217,8 +221,6 @@ class Ladder:
             for name, result in held.results.items()
         }
         left_out += [LeftOut(name, reason) for name, reason in held.left_out.items()]
-        # Every part of fit would be paid for at an endpoint: what runs elsewhere has a search of its own.
-        elsewhere = [rung for rung in rungs if rung.name not in unable and is_remote(rung)]
         return [*(rung for rung in able if rung.name in found), *elsewhere], found, left_out
 
     def _write_search(

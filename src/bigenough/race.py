@@ -9,7 +9,7 @@ rungs need not be fitted at all.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough import early, evidence
-from bigenough.errors import RungFailed
+from bigenough.errors import OutOfDisk, RungFailed
 from bigenough.job import Job
 from bigenough.ladder import Ladder
 from bigenough.measure.energy import EnergyMeter
@@ -62,7 +62,8 @@ class Race:
         if plan.get("early") is not None:
             return self._judged(candidates, self._ask_early(candidates, nomination, EarlyPlan(**plan["early"])))
         part = (nomination.reference, *nomination.nominees)  # who runs elsewhere and plays none is not paid for
-        opened = {name: self._open(each) for name, each in candidates.items() if name in part or not each.remote}
+        opened = {name: self._open(candidates[name]) for name in part if name is not None}
+        self._open_others(each for name, each in candidates.items() if name not in part and not each.remote)
         nominees = [opened[name] for name in nomination.nominees]
         verdict = self._decide(nominees, self._reference(nomination, candidates), nomination)
         return self._judged(candidates, verdict)
@@ -184,7 +185,8 @@ class Race:
         from bigenough.report.asking import asking_sentence
 
         paid = candidates[str(nomination.reference)]
-        opened = {name: self._open(each) for name, each in candidates.items() if each is not paid}
+        opened = {name: self._open(candidates[name]) for name in nomination.nominees}
+        self._open_others(each for name, each in candidates.items() if each is not paid and name not in opened)
         said = early.ask(
             paid, {name: candidates[name].predictions("certify").predicted for name in nomination.nominees},
             self.job.certify, plan, margin=self.options.margin_fraction, alpha=self.options.alpha,
@@ -206,6 +208,19 @@ class Race:
         predictions = evidence.certify(candidate, self.job.certify, threads=self.bench.threads)
         evidence.describe_quality(candidate, predictions, self.job.certify, self.job.task, seed=self.options.seed)
         return Nominee(candidate.name, candidate.size_bytes, predictions.predicted)
+
+    def _open_others(self, candidates: Iterable[Candidate]) -> None:
+        """Let those meet certify too that nobody tests; what one of them raises costs its figures, not the verdict."""
+        for candidate in candidates:
+            try:
+                self._open(candidate)
+            except OutOfDisk:
+                raise
+            except Exception as error:  # a plugin may raise anything
+                self.progress.note(
+                    f"{candidate.name} has no figures on certify ({type(error).__name__}: {error}). The verdict does "
+                    "not stand on them."
+                )
 
     def _reference(self, nomination: Nomination, candidates: Mapping[str, Candidate]) -> Reference | Bar:
         if nomination.reference is None:

@@ -26,6 +26,7 @@ __all__ = [
     "canonical_json",
     "check_files",
     "content_hash",
+    "copy_folder",
     "file_hashes",
     "read_json",
     "sha256_file",
@@ -154,6 +155,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 beside.rename(path)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder to a new place. What the system raises keeps its number, unlike in ``shutil.copytree``."""
+    target.mkdir()
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir()
+        else:
+            shutil.copyfile(path, place)
 
 
 @contextmanager

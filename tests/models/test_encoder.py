@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts to vectors: independent of batch, order, threads; bounded for long texts."""
 
+import json
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,7 +12,7 @@ from models.tiny_bert import forward, tiny_arrays, tiny_tokenizer, write_model
 from bigenough.errors import TamperedArtefact
 from bigenough.models import resolve
 from bigenough.models.bert import read_bert
-from bigenough.models.encoder import SLOW_FUSIONS
+from bigenough.models.encoder import SLOW_FUSIONS, Encoder
 from bigenough.models.graph import encoder_graph
 from bigenough.models.prepared import prepared_encoder
 
@@ -97,3 +99,27 @@ def test_onnxruntime_does_not_put_the_slow_norm_back(tmp_path):
         made[name] = {node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
     assert "SkipLayerNormalization" in made["as it is"]
     assert "SkipLayerNormalization" not in made["as we start it"]
+
+
+def test_a_text_of_no_token_at_all_has_a_vector(tmp_path, prepared):
+    tokenizer = prepared.tokenizer
+    tokenizer.post_processor = None
+    encoder = Encoder(prepared.model, tokenizer, max_length=8, threads=1)
+    found = encoder.embed(["", "card", ""])
+    np.testing.assert_allclose(found[0], forward(tiny_arrays(), [0]), atol=5e-6)
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_lower_case_where_the_folder_asks_for_it(tmp_path):
+    folder = write_model(tmp_path / "model")
+    tokenizer = tiny_tokenizer()
+    tokenizer.normalizer = None
+    tokenizer.save(str(folder / "tokenizer.json"))
+    found = {}
+    for asked in (False, True):
+        (folder / "sentence_bert_config.json").write_text(json.dumps({"do_lower_case": asked}))
+        weights = resolve(str(folder), cache=tmp_path, offline=True)
+        found[asked] = prepared_encoder(weights, cache=tmp_path).start(threads=1).embed(["Card LOST", "card lost"])
+    assert not np.allclose(found[False][0], found[False][1])
+    np.testing.assert_array_equal(found[True][0], found[True][1])
+    np.testing.assert_array_equal(found[True][1], found[False][1])

@@ -11,6 +11,7 @@ from models.tiny_bert import write_model
 from bigenough.errors import TamperedArtefact, WeightsNotFound
 from bigenough.models import resolve
 from bigenough.models import resolve as resolve_function
+from bigenough.models.bert import read_bert
 
 module = sys.modules[resolve_function.__module__]
 
@@ -95,6 +96,38 @@ def test_the_hugging_face_cache(tmp_path, empty_hub_cache):
     weights = resolve("someone/tiny", cache=tmp_path / "cache", offline=True)
     assert (weights.source, weights.name) == ("hf-cache", "someone/tiny")
     assert weights.licence.startswith("apache-2.0")
+
+
+def test_a_copy_that_others_began_is_completed_or_told_of(tmp_path, empty_hub_cache, monkeypatch):
+    """transformers downloads file by file: the parts that say how tokens are pooled are not in its copy."""
+    whole = write_model(tmp_path / "made", pooling="cls")
+    parts = {name: (whole / name).read_text() for name in ("modules.json", "1_Pooling/config.json")}
+    for name in parts:
+        (whole / name).unlink()
+    home = put_in_cache(empty_hub_cache, "someone/tiny", whole)
+    snapshot = next((home / "snapshots").iterdir())
+    weights = resolve("someone/tiny", cache=tmp_path / "cache", offline=True)
+    assert "has no modules.json" in weights.note
+    assert "hf download someone/tiny" in weights.note
+
+    asked = []
+
+    def download(repo, *, revision=None, cache_dir=None, local_files_only=False, allow_patterns=()):
+        asked.append((repo, revision, local_files_only))
+        if not local_files_only:
+            (snapshot / "1_Pooling").mkdir(exist_ok=True)
+            for name, content in parts.items():
+                (snapshot / name).write_text(content)
+        return str(snapshot)
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    weights = resolve("someone/tiny", cache=tmp_path / "cache", offline=False)
+    assert asked == [("someone/tiny", None, True), ("someone/tiny", snapshot.name, False)]
+    assert (weights.source, weights.note) == ("hf-cache", None)
+    assert read_bert(weights.folder).config.pooling == "cls"
+    assert resolve("someone/tiny", cache=tmp_path / "cache", offline=False).note is None
+    assert len(asked) == 3  # whole now: nothing is asked of the hub
 
 
 def test_earlier_downloads_of_our_own_are_found(tmp_path):

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from models.tiny_bert import VOCABULARY, forward, tiny_arrays, tiny_tokenizer, write_model
+from models.tiny_bert import VOCABULARY, WORDS, forward, tiny_arrays, tiny_tokenizer, write_model
 
 from bigenough.models import resolve
 from bigenough.models.prepared import prepared_encoder
@@ -87,3 +87,17 @@ def test_principal_components_keep_distances_and_order_variance():
     )
     assert (np.diff(found.var(axis=0)) < 0).all()
     assert principal_components(points, 2).shape == (50, 2)
+
+
+def test_long_texts_are_added_up_a_few_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS[:20], size)) for size in (3, 0, 9, 1, 4, 0, 0, 6)]
+    vectors = rng.standard_normal((len(VOCABULARY) + 2, 6)).astype(np.float32)
+    plain = TokenTable(vectors[:-2], tiny_tokenizer())
+    table = TokenTable(vectors, tiny_tokenizer(), plain.pair_keys(texts)[[1, 4]])
+    whole, most = table.embed(texts), []
+    monkeypatch.setattr("bigenough.models.token_table.CHUNK_TOKENS", 5)
+    taken = table.take
+    monkeypatch.setattr(table, "take", lambda ids: most.append(len(ids)) or taken(ids))
+    np.testing.assert_array_equal(table.embed(texts), whole)
+    assert max(most) == 9  # one text alone, however long

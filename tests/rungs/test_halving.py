@@ -308,8 +308,60 @@ def test_failures_cost_their_own_rung_only(bench):
     assert set(found.results) == {"good"}
     assert "RuntimeError: no luck" in found.left_out["broken"]
     assert "WeightsNotFound: nowhere" in found.left_out["bare"]
-    with pytest.raises(RungFailed, match="No rung could be fitted in 60 minutes: broken could not be fitted"):
-        run([Broken("broken", 0, clock)], bench, clock)
+    alone = run([Broken("broken", 0, clock)], bench, clock)
+    assert not alone.results
+    assert "RuntimeError: no luck" in alone.left_out["broken"]
+
+
+@pytest.mark.parametrize("when", ["first", "later"])
+def test_a_rung_whose_settings_cannot_be_made_costs_no_other(bench, when):
+    clock = Clock()
+
+    class Confused(SmallRung):
+        def suggest(self, trial: Any, examples: Examples, n_classes: int) -> dict[str, Any]:
+            if when == "first" or self.fits:
+                raise ZeroDivisionError("of rows")
+            return super().suggest(trial, examples, n_classes)
+
+    found = run([Confused("confused", 0, clock), SmallRung("good", 2, clock)], bench, clock, trials=4)
+    assert len(found.results["good"].trials) == 4
+    if when == "first":
+        assert "ZeroDivisionError" in found.left_out["confused"]
+    else:
+        assert len(found.results["confused"].trials) == 1
+
+
+def test_a_costly_rung_has_time_for_its_refit_whichever_settings_it_ends_with(bench):
+    """The challengers take a tenth of the time, and are worse."""
+    clock = Clock()
+
+    class Uneven(CostlyRung):
+        def fit(self, examples: Examples, n_classes: int, settings: Mapping[str, Any], bench: Workbench) -> Knowing:
+            self.seconds = 90.0 if settings["off"] == 0.1 else 9.0
+            found = super().fit(examples, n_classes, settings, bench)
+            return found if settings["off"] == 0.1 else Knowing(0.4)
+
+    found = run([Uneven("uneven", 9, clock)], bench, clock, minutes=6, trials=12)
+    assert found.results["uneven"].settings == {"off": 0.1}
+    assert len(found.results["uneven"].trials) > 1
+    assert found.record["seconds"]["held for refits"] == pytest.approx(4 / 3 * 90)
+    assert clock.now + 4 / 3 * 90 <= 360 + 1e-9
+
+
+def test_settings_that_came_to_all_rows_have_not_failed_where_one_more_point_did(bench):
+    clock = Clock()
+
+    class Halfhearted(CostlyRung):
+        def fit(self, examples: Examples, *others: Any) -> Knowing:
+            if 100 < len(examples) < FIT_ROWS:
+                raise RuntimeError("not on a part")
+            return super().fit(examples, *others)
+
+    found = run([Halfhearted("half", 9, clock, seconds=30.0)], bench, clock, trials=1)
+    (trial,) = found.results["half"].trials
+    assert (trial.failure, trial.stopped, trial.share) == (None, None, 1.0)
+    stages = {stage["rows"]: stage["failed"] for stage in found.record["rungs"]["half"]["stages"]}
+    assert stages == {100: 0, 300: 1, 450: 1, 900: 0}
 
 
 def test_every_rung_says_what_it_tried_and_what_that_took(bench):

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bigenough.errors import BadOption, InputError, MissingExtra, RungFailed
+from bigenough.rungs.candidate import Budget, candidate_key
+from bigenough.rungs.majority import MajorityRung
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Workbench
 from bigenough.rungs.registry import find_rungs
-from bigenough.task import Examples
+from bigenough.task import Examples, Task
 
 PLUGIN = '''
 from dataclasses import dataclass, replace
@@ -187,3 +190,12 @@ def test_a_rung_that_may_search_with_a_library_asks_for_it_first(monkeypatch: py
     monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "peft" else name)
     with pytest.raises(MissingExtra, match="peft"):
         find_rungs(("tuned",))
+
+
+def test_a_rung_names_modules_and_its_key_the_distributions_that_bring_them():
+    class Plugin(MajorityRung):
+        requires = ("sklearn", "optuna")
+
+    task, budget = Task("colours", ("a", "b")), Budget(1, 1.0)
+    key = partial(candidate_key, data="d", task=task, budget=budget, weights={}, seed=0)
+    assert key(Plugin()) != key(MajorityRung())

@@ -19,7 +19,7 @@ from bigenough.errors import UnsupportedModel
 from bigenough.models.folder_json import flag, integer, number, read_object, read_objects, text
 from bigenough.models.tensor_file import TensorFile
 
-__all__ = ["BertConfig", "BertModel", "Layer", "read_bert", "vocabulary_rows"]
+__all__ = ["BertConfig", "BertModel", "Layer", "in_lower_case", "read_bert", "vocabulary_rows"]
 
 Array = NDArray[np.float32]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
@@ -32,8 +32,13 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "relu": "relu",
 }
 CONFIG = "config.json"
+SENTENCES = "sentence_bert_config.json"
 LONGEST = 256
 """Tokens a text is cut to, when the model itself would take more: attention's cost grows with the square of it."""
+
+
+LARGEST_GRAPH = 2**31 - 2**20
+"""Bytes of the arrays in an ONNX file: protobuf's limit, with room for the rest of the graph."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +190,8 @@ def read_bert(folder: Path) -> BertModel:
 
     Raises:
         UnsupportedModel: another architecture, a file or a value that is missing or makes no sense, an array that is
-            missing or has another shape than config.json says, more layers than it says, or a pooling that is neither
-            mean nor first token.
+            missing, has another shape than config.json says or holds quantised weights, more layers than it says, a
+            pooling that is neither mean nor first token, or more numbers than an ONNX file can hold.
     """
     path = folder / CONFIG
     raw = read_object(path)
@@ -200,9 +205,15 @@ def read_bert(folder: Path) -> BertModel:
             f"{arrays.path} has {arrays.layers} layers; {path} says {config.layers}, which would be another model than "
             "the one that was trained. Save the model again with save_pretrained, or correct the number."
         )
-    return BertModel(
+    model = BertModel(
         config, words, _positions(arrays, raw, config), arrays.norm("embeddings.LayerNorm", config.width), layers
     )
+    if 4 * model.n_parameters > LARGEST_GRAPH:
+        raise UnsupportedModel(
+            f"The encoder in {folder} has {model.n_parameters:,} numbers, {4 * model.n_parameters / 1e9:.2f} GB in 32 "
+            f"bits. It runs as one ONNX file, which holds {LARGEST_GRAPH / 1e9:.2f} GB at most. Name a smaller one."
+        )
+    return model
 
 
 def vocabulary_rows(raw: Mapping[str, Any], path: Path) -> int:
@@ -222,6 +233,10 @@ def _config(folder: Path, raw: Mapping[str, Any]) -> BertConfig:
             f"{path} says model_type {family!r}. Encoders of these types can be used: {sorted(FAMILIES)}. Name another "
             "model with --encoder."
         )
+    if raw.get("quantization_config") is not None:
+        raise UnsupportedModel(f"{path} says that the weights are quantised. Name a copy in 16 or 32 bits.")
+    if flag(raw, "is_decoder", path):
+        raise UnsupportedModel(f"{path} says is_decoder: a token would see those before it only. An encoder is needed.")
     positions = text(raw, "position_embedding_type", path, default="absolute")
     if positions != "absolute":
         raise UnsupportedModel(f"{path} says {positions!r} positions; only 'absolute' ones are known.")
@@ -233,7 +248,8 @@ def _config(folder: Path, raw: Mapping[str, Any]) -> BertConfig:
     if width % heads:
         raise UnsupportedModel(f"{path} shares {width} dimensions out over {heads} heads, unevenly.")
     pooling, normalise = _sentence(folder)
-    pad_id = integer(raw, "pad_token_id", path, low=0, high=vocabulary_rows(raw, path) - 1, default=0)
+    usual = 1 if family in ROBERTA_LIKE else 0
+    pad_id = integer(raw, "pad_token_id", path, low=0, high=vocabulary_rows(raw, path) - 1, default=usual)
     # RoBERTa counts positions from pad_id + 1 (fairseq's convention).
     before = pad_id + 1 if family in ROBERTA_LIKE else 0
     taken = integer(raw, "max_position_embeddings", path, low=before + 1) - before
@@ -257,8 +273,18 @@ def _stated(raw: Mapping[str, Any], *names: str) -> str:
 
 
 def _wanted_length(folder: Path) -> int:
-    path = folder / "sentence_bert_config.json"
+    path = folder / SENTENCES
     return integer(read_object(path), "max_seq_length", path, default=LONGEST) if path.is_file() else LONGEST
+
+
+def in_lower_case(folder: Path) -> bool:
+    """Whether texts are put into lower case first, whatever the tokenizer does: as sentence-transformers was told.
+
+    Raises:
+        UnsupportedModel: it was told neither true nor false.
+    """
+    path = folder / SENTENCES
+    return path.is_file() and flag(read_object(path), "do_lower_case", path)
 
 
 def _sentence(folder: Path) -> tuple[Literal["mean", "cls"], bool]:
@@ -312,6 +338,11 @@ class _Arrays:
             raise UnsupportedModel(f"{self.path} has no array {name!r}, which config.json asks for.")
         if array.shape != shape:
             raise UnsupportedModel(f"{self.path}: {name!r} has shape {array.shape}; config.json asks for {shape}.")
+        if array.dtype.kind != "f":
+            raise UnsupportedModel(
+                f"{self.path} keeps {name!r} in whole numbers ({array.dtype}), whose scale is not known here. Name a "
+                "copy of the model in 16 or 32 bits."
+            )
         return np.ascontiguousarray(array, dtype=np.float32)
 
     def has(self, name: str) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-__all__ = ["Encoder", "equal_lengths", "plain_tokenizer", "tokenised"]
+__all__ = ["Encoder", "equal_lengths", "plain_tokenizer", "token_rows", "tokenised"]
 
 Array = NDArray[np.float32]
 
@@ -71,7 +71,8 @@ class Encoder:
         out = np.empty((len(texts), self.dim), dtype=np.float32)
         for start in range(0, len(texts), WINDOW):
             window = texts[start : start + WINDOW]
-            ids = tokenised(self.tokenizer, window, self.max_length)
+            # A text of no token at all (empty, and no special tokens) is read as the first one, as it is in training.
+            ids = [row or [0] for row in tokenised(self.tokenizer, window, self.max_length)]
             for positions in equal_lengths([len(row) for row in ids], 1 if self.alone else BATCH_TOKENS):
                 out[start + positions] = self.run(np.array([ids[i] for i in positions], dtype=np.int32))
             say((start + len(window)) / len(texts))
@@ -102,6 +103,14 @@ def tokenised(tokenizer: Tokenizer, texts: Sequence[str], max_length: int, *, sp
         cut = [text.encode("utf-8", "replace").decode() for text in cut]
         encodings = tokenizer.encode_batch_fast(cut, add_special_tokens=special)
     return [encoding.ids for encoding in encodings]
+
+
+def token_rows(
+    tokenizer: Tokenizer, texts: Sequence[str], max_length: int, *, special: bool = True
+) -> Iterator[list[int]]:
+    """As ``tokenised``, a window of texts at a time: for those who need no two texts at once."""
+    for start in range(0, len(texts), WINDOW):
+        yield from tokenised(tokenizer, texts[start : start + WINDOW], max_length, special=special)
 
 
 def equal_lengths(lengths: Sequence[int], tokens: int = BATCH_TOKENS) -> Iterator[NDArray[np.int64]]:

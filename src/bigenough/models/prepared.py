@@ -16,7 +16,7 @@ from bigenough.storage import atomic_folder, check_files, file_hashes, read_json
 
 __all__ = ["PreparedEncoder", "prepared_encoder"]
 
-RECIPE = 3
+RECIPE = 4
 """Raised whenever the same weights would give another graph."""
 
 

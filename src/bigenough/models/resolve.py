@@ -7,7 +7,8 @@ import errno
 import importlib.util
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,8 @@ Source = Literal["folder", "package", "hf-cache", "hub"]
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 MODEL_FILE = "model.safetensors"
 NEEDED = ("config.json", MODEL_FILE, "tokenizer.json")
-ALSO_READ = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
+PARTS = "modules.json"
+ALSO_READ = (PARTS, "sentence_bert_config.json", "1_Pooling/config.json")
 """Files that change what a sentence's vector is, where a model has them."""
 DOWNLOADED = (*NEEDED, *ALSO_READ, "README.md")
 
@@ -38,6 +40,7 @@ class Weights:
         source: which of the four ways led to it.
         licence: what the weights' owner says, and the package that carries them.
         sha256: by file, of all that changes what the model does.
+        note: what is not certain about them, without its stop.
     """
 
     folder: Path
@@ -45,6 +48,7 @@ class Weights:
     source: Source
     licence: str
     sha256: Mapping[str, str]
+    note: str | None = None
 
     @property
     def identity(self) -> str:
@@ -197,6 +201,10 @@ def _from_hub(name: str, downloads: Path, offline: bool, reasons: list[str]) -> 
         except (OSError, ValueError):
             continue
         if all((folder / file).is_file() for file in NEEDED):
+            if not (offline or _is_whole(folder, repo)):
+                # Others download file by file: what pools the tokens may not be there yet. The same version of it.
+                with suppress(Exception):  # the hub's client lets errors of several libraries through
+                    folder = Path(get(revision=folder.name, cache_dir=place))
             return folder, "hf-cache"
     if offline:
         return None
@@ -207,6 +215,19 @@ def _from_hub(name: str, downloads: Path, offline: bool, reasons: list[str]) -> 
             raise OutOfDisk(f"The disk that holds {downloads} is full. Free some space and run it again.") from error
         reasons.append(" ".join(f"{type(error).__name__}: {error}".split()))
     return None
+
+
+def _is_whole(snapshot: Path, repo: str) -> bool:
+    """Whether it is known to have all that says how tokens are pooled: its parts are named, or the cache lists none."""
+    import huggingface_hub
+
+    listed: Callable[..., object] | None = getattr(huggingface_hub, "get_cached_repo_tree", None)
+    if (snapshot / PARTS).is_file():
+        return True
+    try:
+        return listed is not None and bool(listed(repo, revision=snapshot.name, cache_dir=snapshot.parents[2]))
+    except Exception:  # no listing was kept, or none that can be read
+        return False
 
 
 def _hub_weights(folder: Path, name: str, source: Source, shipped: Shipped | None) -> Weights:
@@ -223,7 +244,14 @@ def _hub_weights(folder: Path, name: str, source: Source, shipped: Shipped | Non
             _checked(folder, {file: kept_as})
     if shipped is not None:
         _checked(folder, {MODEL_FILE: shipped.sha256[MODEL_FILE]})
-    return Weights(folder, name, source, licence_of(folder), _hashes(folder))
+    repo = name.partition("@")[0]
+    note = None
+    if not _is_whole(folder, repo):
+        note = (
+            f"its copy in {folder} has no {PARTS}, and whether the model has one is not known, so the mean over tokens "
+            f"is taken for a text; `hf download {repo}` completes the copy"
+        )
+    return Weights(folder, name, source, licence_of(folder), _hashes(folder), note)
 
 
 def _how_to_get(name: str, hub_name: str, shipped: Shipped | None, reasons: list[str], offline: bool) -> str:

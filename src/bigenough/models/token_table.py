@@ -29,7 +29,7 @@ __all__ = ["TokenTable", "distilled", "distilled_table", "frequency_weights", "p
 Array = NDArray[np.float32]
 Keys = NDArray[np.uint64]
 
-RECIPE = 3
+RECIPE = 4
 """Raised whenever the same encoder would give another table."""
 DIMENSIONS = 256
 MAX_LENGTH = 512
@@ -38,7 +38,9 @@ SIF = 1e-4
 WORDS_SHARE = 0.5
 """Length of an input vector beside an output vector of length 1."""
 CHUNK = 4096
-"""Texts whose token vectors are gathered together."""
+"""Texts whose tokens are looked up together."""
+CHUNK_TOKENS = 65_536
+"""Tokens whose vectors are gathered together; bounds what long texts take."""
 
 
 class TokenTable:
@@ -82,18 +84,28 @@ class TokenTable:
         out = np.zeros((len(texts), self.shape[1]))
         for start in range(0, len(texts), CHUNK):
             flat, lengths = self._ids(texts[start : start + CHUNK])
-            some = np.flatnonzero(lengths)
-            if not len(some):
-                continue
-            begins = (np.cumsum(lengths) - lengths)[some]
-            out[start + some] = np.add.reduceat(self.take(flat), begins, axis=0, dtype=np.float64)
-            if len(self.pairs):
-                rows, owners = self._known_pairs(flat, lengths)
-                if len(rows):
-                    firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-                    out[start + owners[firsts]] += np.add.reduceat(self.take(rows), firsts, axis=0, dtype=np.float64)
-            out[start + some] /= lengths[some, None]
+            ends = np.cumsum(lengths)
+            first = 0
+            while first < len(lengths):
+                begin = int(ends[first] - lengths[first])
+                last = max(first + 1, int(np.searchsorted(ends, begin + CHUNK_TOKENS, side="right")))
+                self._add_up(flat[begin : ends[last - 1]], lengths[first:last], out[start + first : start + last])
+                first = last
         return out
+
+    def _add_up(self, flat: NDArray[np.int64], lengths: NDArray[np.int64], out: NDArray[np.float64]) -> None:
+        """Write the vectors of texts with these tokens over the zeros of ``out``."""
+        some = np.flatnonzero(lengths)
+        if not len(some):
+            return
+        begins = (np.cumsum(lengths) - lengths)[some]
+        out[some] = np.add.reduceat(self.take(flat), begins, axis=0, dtype=np.float64)
+        if len(self.pairs):
+            rows, owners = self._known_pairs(flat, lengths)
+            if len(rows):
+                firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+                out[owners[firsts]] += np.add.reduceat(self.take(rows), firsts, axis=0, dtype=np.float64)
+        out[some] /= lengths[some, None]
 
     def shares(self, texts: Sequence[str]) -> csr_array:
         """(n, vocabulary + p): how often each row is in a text, over its tokens; times the vectors it is ``embed``."""

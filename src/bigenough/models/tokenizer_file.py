@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from bigenough.errors import UnsupportedModel
-from bigenough.models.bert import CONFIG, BertModel, vocabulary_rows
+from bigenough.models.bert import CONFIG, BertModel, in_lower_case, vocabulary_rows
 from bigenough.models.folder_json import read_object
 
 __all__ = ["check_tokenizer", "n_ids", "read_tokenizer", "tokenizer_beside", "vocabulary_note"]
@@ -39,8 +39,14 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
 
 def tokenizer_beside(body: BertModel, folder: Path) -> Tokenizer:
-    """The ``tokenizer.json`` of a folder. Raises ``UnsupportedModel``: unreadable, or not that of the weights."""
+    """The ``tokenizer.json`` of a folder, which also puts texts into lower case where the folder says so.
+
+    Raises ``UnsupportedModel``: unreadable, or not that of the weights.
+    """
     tokenizer = read_tokenizer(folder / TOKENIZER)
+    if in_lower_case(folder):
+        lower, own = normalizers.Lowercase(), tokenizer.normalizer
+        tokenizer.normalizer = lower if own is None else normalizers.Sequence([lower, own])
     check_tokenizer(tokenizer, body, str(folder))
     return tokenizer
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import inspect
 import platform
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +27,16 @@ from bigenough.rungs.making import Budget, Found, Made, Making
 from bigenough.rungs.predictors import load_predictor
 from bigenough.rungs.protocol import Predictor, Rung, Workbench, is_remote
 from bigenough.rungs.shared_energy import Energy, added, told, without
-from bigenough.storage import atomic_folder, content_hash, file_hashes, read_json, sha256_file, write_bytes, write_json
+from bigenough.storage import (
+    atomic_folder,
+    content_hash,
+    copy_folder,
+    file_hashes,
+    read_json,
+    sha256_file,
+    write_bytes,
+    write_json,
+)
 from bigenough.task import Examples, Task
 from bigenough.task.metrics import accuracy, balanced_accuracy, calibration_error, log_loss, macro_f1
 
@@ -181,10 +189,18 @@ def candidate_key(rung: Rung, data: str, task: Task, budget: Budget, weights: Ma
             "seed": seed,
             "code": _code_hash(),
             "recipe": sha256_file(Path(source)) if source else "",
-            "libraries": {name: version(name) for name in (*LIBRARIES, *getattr(rung, "requires", ()))},
+            "libraries": {name: _version(name) for name in (*LIBRARIES, *getattr(rung, "requires", ()))},
             "machine": platform.machine(),
         }
     )
+
+
+def _version(module: str) -> str:
+    """Of the distribution of this name, else of those that bring such a module (scikit-learn brings sklearn)."""
+    try:
+        return version(module)
+    except PackageNotFoundError:
+        return ", ".join(f"{name} {version(name)}" for name in sorted(set(packages_distributions().get(module, ()))))
 
 
 def _code_hash() -> str:
@@ -252,7 +268,7 @@ def _write(
         (scratch / "model").mkdir()
         made.refit.predictor.save(scratch / "model")
         if made.found.model is not None:
-            shutil.copytree(made.found.model, scratch / ON_FIT)
+            copy_folder(made.found.model, scratch / ON_FIT)
         files = file_hashes(scratch / "model")
         said.save(scratch / "select.npz")
         write_json(scratch / "candidate.json", _record(rung, made, said, files, weights, energy))

@@ -138,8 +138,17 @@ class Contestant:
         return [(entry, tried) for entry in self.entries if (tried := entry.at(self.parts[-1])) is not None]
 
     def enter(self) -> Entry | None:
-        """The next settings; None when the rung has no more. Each must be ``told`` of before the next is asked for."""
-        settings = next(self._next, None)
+        """The next settings; None when the rung has no more. Each must be ``told`` of before the next is asked for.
+
+        What asking for them raises puts the rung out, except ``OutOfDisk``.
+        """
+        try:
+            settings = next(self._next, None)
+        except OutOfDisk:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            self.reason = f"could not be fitted ({type(error).__name__}: {error})"
+            return None
         if settings is None:
             return None
         self.entries.append(Entry(settings))
@@ -172,10 +181,11 @@ class Contestant:
             raise
         except Exception as error:  # a plugin may raise anything
             seconds, failed = clock() - began, True
-            entry.failure = f"{type(error).__name__}: {error}"
-            entry.stopped = f"failed on {len(part.examples):,} rows"
+            if entry.at(self.parts[-1]) is None:  # else it has come to all rows, and one more point is what is missing
+                entry.failure = f"{type(error).__name__}: {error}"
+                entry.stopped = f"failed on {len(part.examples):,} rows"
             if isinstance(error, MissingExtra | WeightsNotFound):  # no other settings would help
-                self.reason = f"could not be fitted ({entry.failure})"
+                self.reason = f"could not be fitted ({type(error).__name__}: {error})"
         else:
             seconds, failed = tried.record.seconds, False
             entry.tried.append((part, tried))

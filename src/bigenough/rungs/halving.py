@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from bigenough.errors import BadOption, RungFailed
+from bigenough.errors import BadOption
 from bigenough.rungs.contest import Contestant, Entry, Part, PartTrial
 from bigenough.rungs.fit_memory import FitMemory
 from bigenough.rungs.protocol import Rung, Workbench
@@ -106,9 +106,19 @@ class _Field:
         """Fit an entry and pay for it; whether it went well."""
         one.work.bench.say(f"{one.name} on {len(part.examples):,} rows", self.purse.spent / self.purse.whole)
         self.purse.spent += one.try_on(entry, part, self.clock)
-        if part is one.parts[-1] and (full := one.seconds_on(part)) is not None:
-            self.purse.held[one.name] = self.refit * full
+        if part is one.parts[-1] and one.finished:
+            self.purse.held[one.name] = self.refit * self._longest(one, part)
         return entry.failure is None
+
+    @staticmethod
+    def _longest(one: Contestant, whole: Part) -> float:
+        """What a fit on all rows takes at most: any of a costly rung's settings may be chosen, and take as long again.
+
+        A cheap rung's take about the same, but that its first one pays for what the others share.
+        """
+        if is_costly(one.rung):
+            return max(tried.record.seconds for _, tried in one.finished)
+        return one.seconds_on(whole) or 0.0
 
     def first_settings(self, one: Contestant, parts: Sequence[Part], ahead: float) -> None:
         """Take a rung's first settings through these parts; of a cheap rung, where they fail at once, the next ones.
@@ -262,7 +272,8 @@ def tournament(
     costly rungs are left out, and the cheapest rungs go last of all.
 
     A rung that is not to be fitted on parts (``curve`` is False) is fitted on all rows only, and so is every rung when
-    the parts would be too few rows. Whatever one rung raises, the others go on.
+    the parts would be too few rows. Whatever one rung raises, the others go on; a rung that came to no fit on all rows
+    has no result, and it may be that none has one.
 
     Args:
         rungs: the recipes.
@@ -278,7 +289,6 @@ def tournament(
 
     Raises:
         BadOption: no time, or no trial.
-        RungFailed: no rung came to a fit on all rows.
         OutOfDisk: finished fits are kept.
     """
     if trials < 1 or not 0 < minutes < math.inf:
@@ -363,9 +373,6 @@ def _ended(ground: _Field, minutes: float) -> Tournament:
             continue
         failures = [entry.failure for entry in one.entries if entry.failure is not None]
         left_out[one.name] = one.reason or f"could not be fitted ({'; '.join(failures) or 'no reason'})"
-    if not results:
-        told = "; ".join(f"{name} {reason}" for name, reason in left_out.items())
-        raise RungFailed(f"No rung could be fitted in {minutes:g} minutes: {told}. Give more time, or fewer rungs.")
     record = {
         "minutes": minutes,
         "seconds": {"fits": ground.purse.spent, "held for refits": sum(ground.purse.held.values())},

@@ -21,12 +21,12 @@ class OnEncoder:
     def weights(self, bench: Workbench) -> Mapping[str, str]:
         """The encoder's weights, also where only token vectors are distilled from it.
 
-        ``note`` is there too where the tokenizer beside them may be another model's. Raises ``WeightsNotFound`` or
-        ``UnsupportedModel``.
+        ``note`` is there too where the tokenizer beside them may be another model's, or their copy is not whole.
+        Raises ``WeightsNotFound`` or ``UnsupportedModel``.
         """
         weights = resolve(self.encoder, cache=bench.cache, offline=bench.offline)
         key = ("vocabulary note", weights.identity)
         if key not in bench.memo:
             bench.memo[key] = vocabulary_note(weights.folder)
-        note: str | None = bench.memo[key]
-        return weights.as_json() if note is None else {**weights.as_json(), "note": note}
+        notes = [note for note in (weights.note, bench.memo[key]) if note is not None]
+        return {**weights.as_json(), "note": "; ".join(notes)} if notes else weights.as_json()

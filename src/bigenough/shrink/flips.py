@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bigenough.errors import BadOption, Refused, RungFailed
 from bigenough.rungs.protocol import Predictor, Settings
+from bigenough.storage import atomic_folder
 from bigenough.task.metrics import score
 from bigenough.task.task import MetricName
 
@@ -117,10 +118,10 @@ def refusal(found: Comparison, allowed_flips: float) -> str | None:
 
 
 def saved_bytes(predictor: Predictor) -> int:
-    """Bytes of the files that the predictor saves."""
-    with TemporaryDirectory() as folder:
-        predictor.save(Path(folder))
-        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    """Bytes of the files that the predictor saves. Raises ``OutOfDisk``."""
+    with TemporaryDirectory() as folder, atomic_folder(Path(folder) / "model") as saved:
+        predictor.save(saved)
+        return sum(path.stat().st_size for path in saved.rglob("*") if path.is_file())
 
 
 def kept_variant(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.errors import RungFailed
-from bigenough.models.encoder import tokenised
+from bigenough.models.encoder import token_rows
 from bigenough.models.packed_rows import PackedRows, PackedTable
 from bigenough.models.token_table import MAX_LENGTH, TokenTable
 from bigenough.rungs.predictors.static import StaticPredictor
@@ -79,7 +79,7 @@ def packed_tables(
     scores = vectors @ predictor.head.weight.astype(np.float32)
     tells = np.ptp(scores, axis=1) if scores.shape[1] else np.zeros(len(scores))
     seen = np.arange(len(vectors)) >= predictor.table.vocabulary
-    for ids in tokenised(predictor.table.tokenizer, texts, MAX_LENGTH, special=False):
+    for ids in token_rows(predictor.table.tokenizer, texts, MAX_LENGTH, special=False):
         seen[ids] = True
     unseen = np.flatnonzero(~seen)
     unseen = unseen[np.argsort(tells[unseen], kind="stable")]

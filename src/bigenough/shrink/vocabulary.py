@@ -20,7 +20,7 @@ and the record says how many ids lost their row and which share of the watched t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.errors import Refused, RungFailed
-from bigenough.models.encoder import tokenised
+from bigenough.models.encoder import token_rows
 from bigenough.models.graph import encoder_graph
 from bigenough.models.graph_reading import EncoderArrays
 from bigenough.models.word_table import BLOCK, WordTable
@@ -103,7 +103,7 @@ class VocabularyRung(EncoderStep):
         kept = smallest_faithful(self.name, variants, len(watch))
         record = {
             **variants_record(variants, kept),
-            **_affected(tried[kept], tokenised(tokenizer, watch.texts, parent.encoder.max_length)),
+            **_affected(tried[kept], token_rows(tokenizer, watch.texts, parent.encoder.max_length)),
             "parent_bytes": saved_bytes(parent),
             "note": "pruned to the domain of fit: texts in other words or languages get an answer from nearest rows",
         }
@@ -133,7 +133,7 @@ def first_tokens(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
     special = sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special)
     bare = {i: token.removeprefix("##").lstrip("Ġ▁") for token, i in tokenizer.get_vocab().items()}
     characters = sorted(i for i, token in bare.items() if len(token) == 1 and token.isascii())
-    counts = Counter(i for row in tokenised(tokenizer, texts, max_length) for i in row)
+    counts = Counter(i for row in token_rows(tokenizer, texts, max_length) for i in row)
     seen = sorted(counts, key=lambda i: (-counts[i], i))
     covered = np.cumsum([counts[i] for i in seen])
     frequent = seen[: int(np.searchsorted(covered, OFTEN * covered[-1])) + 1] if seen else []
@@ -211,7 +211,7 @@ def _with_table(
     return made(graph, parent, arrays._replace(table=table).n_parameters, bench)
 
 
-def _affected(found: Pruned, watched: Sequence[Sequence[int]]) -> dict[str, Any]:
+def _affected(found: Pruned, watched: Iterable[Sequence[int]]) -> dict[str, Any]:
     """How many ids have which row, and how many of the watched tokens they are."""
     table, dropped = found
     used = np.fromiter((i for row in watched for i in row), dtype=np.int64)

@@ -15,7 +15,6 @@ No row of the user's table is in it: the canary asks class names and made-up tex
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,7 +28,7 @@ from bigenough.measure.determinism import compare
 from bigenough.quantity import Quantity
 from bigenough.specialist.card import model_card
 from bigenough.specialist.specialist import ABOUT, CANARY, CARD, FORMAT, MODEL, SEAL, Loader, Specialist, load, seal
-from bigenough.storage import atomic_folder, file_hashes, write_bytes, write_json, write_text
+from bigenough.storage import atomic_folder, copy_folder, file_hashes, write_bytes, write_json, write_text
 from bigenough.task import Task
 
 __all__ = ["Judgement", "pack"]
@@ -186,7 +185,7 @@ def pack(
             f"probabilities of shape {probability.shape}, {n_classes} classes."
         )
     with atomic_folder(folder) as beside:
-        shutil.copytree(model, beside / MODEL)
+        copy_folder(model, beside / MODEL)
         about = judgement.to_json()
         packed = _write(beside, about, loader)
         n_rows = len(texts) if check_rows is None else min(check_rows, len(texts))

@@ -20,6 +20,9 @@ from bigenough.rungs.predictors.tfidf import Vocabulary, tfidf
 
 __all__ = ["LinearPredictor"]
 
+WINDOW = 8192
+"""Texts whose features lie in memory together."""
+
 
 @dataclass(frozen=True, eq=False)
 class LinearPredictor:
@@ -64,13 +67,16 @@ class LinearPredictor:
         return probability
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """The (n, s) margins before the softmax."""
-        features = tfidf(texts, self.vocabularies)
-        if isinstance(self.coefficients, PackedRows):
-            margins: NDArray[np.float32] = _times_packed(features, self.coefficients)
-        else:
-            margins = features @ self.coefficients
-        return margins.astype(np.float64) + self.intercepts
+        """The (n, s) margins before the softmax, made a window of rows at a time."""
+        out = np.empty((len(texts), len(self.intercepts)))
+        for start in range(0, len(texts), WINDOW):
+            features = tfidf(texts[start : start + WINDOW], self.vocabularies)
+            if isinstance(self.coefficients, PackedRows):
+                margins: NDArray[np.float32] = _times_packed(features, self.coefficients)
+            else:
+                margins = features @ self.coefficients
+            out[start : start + len(margins)] = margins.astype(np.float64) + self.intercepts
+        return out
 
     def with_temperature(self, temperature: float) -> Self:
         """The same model with its log-probabilities divided by the temperature."""

@@ -101,6 +101,8 @@ class _Attempt(Generic[RecipeT, MadeT]):
         """Seconds that this training took before it was killed."""
         self.resumed_at: int | None = None
         self.looks = Looks(job.bench.metric)
+        self.over = False
+        """Whether the looks have ended it, in all processes alike: each alone might see borders otherwise."""
         self.kept: dict[str, torch.Tensor] = {}
         self.probability = np.zeros((0, job.targets.shape[1]))
         self.losses: list[float] = []
@@ -110,7 +112,7 @@ class _Attempt(Generic[RecipeT, MadeT]):
         seed = self.job.bench.seed + self.recipe.seed_offset
         batches: list[NDArray[np.int64]] = []
         spent = self._spent()
-        while self.done < self.total and not self.looks.over:
+        while self.done < self.total and not self.over:
             epoch, place = divmod(self.done, self.an_epoch)
             if not batches or place == 0:
                 batches = epoch_batches(self.steps.lesson.rows.lengths, self.recipe.batch, (seed, epoch))
@@ -176,6 +178,7 @@ class _Attempt(Generic[RecipeT, MadeT]):
                 self.probability = probability
                 if not at_end:
                     self.kept = {name: value.detach().clone() for name, value in self.network.learned().items()}
+            self.over = bool(self.job.team.first_says(float(self.looks.over)))
         if self.job.checkpoint.due and not at_end and self.job.team.rank == 0:
             self.job.checkpoint.write(self._state())
 
@@ -204,6 +207,7 @@ class _Attempt(Generic[RecipeT, MadeT]):
         self.done, self.tokens, self.before = int(facts["done"]), int(facts["tokens"]), float(facts["seconds"])
         self.losses, self.job.notes[:] = list(facts["losses"]), list(facts["notes"])
         self.looks = Looks.from_json(facts["looks"], len(self.job.labels))
+        self.over = self.looks.over
         self.probability = state.tensors["probability"].numpy()
         named = {name.removeprefix("kept."): value for name, value in state.tensors.items() if name.startswith("kept.")}
         self.kept = {name: value.to(self.job.machine.device) for name, value in named.items()}
