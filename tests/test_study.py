@@ -366,6 +366,13 @@ def test_a_test_set_that_is_the_table_itself_is_refused(diagnoses: pl.DataFrame,
     assert not (tmp_path / "s").exists()
 
 
+def test_a_time_column_beside_a_test_set_is_refused(diagnoses: pl.DataFrame, tmp_path: Path):
+    dated = diagnoses.with_row_index("day")
+    with pytest.raises(BadOption, match="both fix what certifies"):
+        fit_small(dated.head(600), tmp_path / "study", test=dated.tail(100), time="day")
+    assert not (tmp_path / "study").exists()
+
+
 def test_a_folder_of_split_files_gives_the_study_its_name(tmp_path: Path):
     folder = tmp_path / "tickets"
     folder.mkdir()

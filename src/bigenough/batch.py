@@ -17,6 +17,7 @@ from bigenough.specialist import Specialist
 from bigenough.storage import write_bytes
 from bigenough.task.labelled import texts_of
 from bigenough.task.reading import read_table
+from bigenough.task.table import few
 
 __all__ = ["check_output", "predict_table", "write_table"]
 
@@ -38,17 +39,24 @@ def predict_table(
     Rows without a text keep their place, with neither prediction nor probability.
 
     Raises:
-        InputError: the table cannot be read, has no column of texts, or already has one of the two columns.
+        InputError: the table or one of its rows cannot be read, it has no column of texts, or already has one of the
+            two columns.
     """
     progress = progress or Silence()
-    table = read_table(source)
+    trained_on = str(model.about.get("text_column", ""))
+    table = read_table(source, named=(text or trained_on,))
     frame = table.frame
+    if table.unreadable:
+        told = "; ".join(f"{out.reason}: rows {few(out.rows)}" for out in table.unreadable)
+        raise InputError(
+            f"{table.source} has rows that cannot be read ({told}). A prediction stands beside its row, so none may be "
+            "missing: mend them and run it again."
+        )
     taken = [name for name in ADDED if name in frame.columns]
     if taken:
         raise InputError(
             f"{table.source} already has the columns {taken}, which would be overwritten. Rename them first."
         )
-    trained_on = str(model.about.get("text_column", ""))
     read = texts_of(table, text=text or (trained_on if trained_on in frame.columns else None))
     texts = read.texts
     given = np.array([bool(each.strip()) for each in texts], dtype=bool)

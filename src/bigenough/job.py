@@ -121,11 +121,18 @@ def read_job(data: Any, test: Any, options: Options, name: str | None) -> Job:
 
     Raises:
         InputError: the table, the columns or the number of labels will not do.
+        BadOption: a time column and an official test set are given.
     """
-    tables = read_splits(data)
+    named = [name for name in (options.text, options.label, options.group, options.time) if name is not None]
+    tables = read_splits(data, named=named)
     read = labelled(tables.table, text=options.text, label=options.label, group=options.group, time=options.time)
-    held = read_table(test) if test is not None else tables.test
+    held = read_table(test, named=named) if test is not None else tables.test
     positions = None
+    if held is not None and options.time is not None:
+        raise BadOption(
+            f"The time column {options.time!r} and the official test set {held.source} both fix what certifies. Give "
+            "one of them."
+        )
     if held is not None:
         _check_test(tables.table, held)
         official = with_official_test(read, held)

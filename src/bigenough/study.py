@@ -97,7 +97,7 @@ def fit(
     meter = EnergyMeter(choices.country)
     progress.start("reading")
     job = read_job(data, test, choices, name)
-    pool = None if unlabelled is None else read_table(unlabelled)
+    pool = None if unlabelled is None else read_table(unlabelled, named=[job.read.text])
     meanings = read_descriptions(descriptions, job.task.classes)
     job = job.told(choices, pool, meanings)
     taught = lessons(pool, job)

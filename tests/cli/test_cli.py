@@ -71,6 +71,25 @@ def test_predict_to_standard_output_is_csv_only(run_cli, study: Study, tmp_path:
     assert run.stdout.splitlines()[0] == "term,prediction,probability"
 
 
+def test_predict_leaves_no_row_out(run_cli, study: Study, tmp_path: Path):
+    table, out = tmp_path / "new.csv", tmp_path / "out.csv"
+    table.write_text("term,id\nmalignant neoplasm of colon,1\nasthma, chronic,2\nulcer,3\n")
+    run = run_cli("predict", study.path / "specialist", table, "--out", out)
+    assert run.returncode == 2
+    assert "rows 2" in run.stderr
+    assert not out.exists()
+
+
+def test_what_the_system_refuses_is_one_message(run_cli, study: Study, tmp_path: Path):
+    table, taken = tmp_path / "new.csv", tmp_path / "taken"
+    table.write_text("term\nulcer\n")
+    taken.write_text("a file")
+    run = run_cli("predict", study.path / "specialist", table, "--out", taken / "out.csv")
+    assert run.returncode == 1
+    assert run.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in run.stderr
+
+
 def test_predict_refuses_to_overwrite_a_column(run_cli, study: Study, tmp_path: Path):
     table = tmp_path / "new.csv"
     table.write_text("term,prediction\nmalignant neoplasm of colon,mine\n")

@@ -42,6 +42,14 @@ def test_labels_that_a_generalist_gave_are_named(judgement):
     assert "Of these 1,140 have the label of a generalist, 60 that of people; every label of certify" in told
 
 
+def test_rows_in_a_prompt_are_owned_to(judgement):
+    about = json.loads(json.dumps(judgement.to_json()))
+    assert "The table itself is not part of this folder" in model_card({**about, "rows_inside": 0})
+    told = model_card({**about, "rows_inside": 8})
+    assert "8 rows of the table stand in `model/predictor.json`, word for word" in told
+    assert "The table itself is not part" not in told
+
+
 @pytest.mark.parametrize(
     "section",
     ["Intended use", "How it was judged", "Where it is weak", "Training data", "Size, speed and energy", "Limitations"],

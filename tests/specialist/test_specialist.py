@@ -184,6 +184,20 @@ def test_without_verifying_a_changed_card_does_not_matter(packed):
     load(packed, verify=False)
 
 
+def test_a_folder_that_would_ask_a_model_elsewhere_is_refused(packed, judged):
+    class Elsewhere:
+        remote, n_classes, n_parameters, asked = True, 3, None, 0
+
+        def predict_proba(self, texts):
+            self.asked += 1
+            raise AssertionError("it was asked")
+
+    there = Elsewhere()
+    with pytest.raises(InputError, match="would ask a model elsewhere"):
+        load(packed, loader=lambda folder, *, threads: there)
+    assert not there.asked
+
+
 def test_where_there_is_no_specialist_the_reason_is_told(tmp_path):
     with pytest.raises(InputError, match="There is no"):
         load(tmp_path / "nowhere")

@@ -141,6 +141,24 @@ def test_official_test_rows_follow_with_the_union_of_classes():
         with_official_test(train, table_of(["x"], [None]))
 
 
+def test_a_test_set_may_hold_one_row_a_class():
+    names = [f"class {i}" for i in range(30)]
+    train = labelled(table_of(texts(90), 3 * names), text="text", label="label")
+    whole, positions = with_official_test(train, table_of([f"t{i}" for i in range(30)], names))
+    assert (len(whole.classes), len(positions)) == (30, 30)
+    with pytest.raises(NotEnoughLabels, match="rather than a class"):
+        labelled(table_of(texts(30), names), text="text", label="label")
+
+
+def test_rows_that_cannot_be_read_are_told_of_where_only_texts_are_asked_for(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('text,id\none,1\ntwo, three,2\nfour,3\n"bad" q,4\n')
+    found = texts_of(read_table(path), text="text")
+    assert found.rows.tolist() == [1, 3]
+    assert any("1 row left out" in said and "rows 2" in said for said in found.decisions)
+    assert any("1 row left out" in said and "rows 4" in said for said in found.decisions)
+
+
 def test_official_test_shares_group_names():
     train = labelled(
         table_of(texts(4), list("abab"), who=["z", "b", None, "z"]), text="text", label="label", group="who"

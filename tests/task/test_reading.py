@@ -142,6 +142,13 @@ def test_a_table_without_header_keeps_its_first_row(tmp_path):
     assert table.rows.tolist() == [1, 2, 3, 4]
 
 
+def test_a_column_that_the_user_speaks_of_is_in_a_header(tmp_path):
+    path = written(tmp_path / "a.csv", "tweet,toxic\nyou are bad,toxic\nnice day,clean\n")
+    assert read_table(path).frame.columns == ["column_1", "column_2"]
+    assert read_table(path, named=["toxic"]).frame.columns == ["tweet", "toxic"]
+    assert read_splits(path, named=["toxic"]).table.rows.tolist() == [1, 2]
+
+
 def test_a_header_that_comes_again_is_left_out(tmp_path):
     table = read_table(written(tmp_path / "a.csv", "q,kind\nx,a\nq,kind\ny,b\n"))
     assert table.frame["q"].to_list() == ["x", "y"]
@@ -203,9 +210,26 @@ def test_json_lines_name_broken_lines(tmp_path):
     "value",
     [RECORDS, {"data": RECORDS, "version": 1}, {"text": TEXTS, "label": [record["label"] for record in RECORDS]}],
 )
-def test_json_documents(tmp_path, value):
-    table = read_table(written(tmp_path / "a.json", json.dumps(value, indent=1)))
+@pytest.mark.parametrize("indent", [1, None])
+def test_json_documents(tmp_path, value, indent):
+    table = read_table(written(tmp_path / "a.json", json.dumps(value, indent=indent)))
     assert table.frame.to_dicts() == RECORDS
+
+
+def test_one_line_of_json_with_a_list_in_it_is_a_row(tmp_path):
+    row = {"text": "a b", "label": "x", "tags": ["one", "two"]}
+    table = read_table(written(tmp_path / "a.jsonl", json.dumps(row)))
+    assert table.frame.to_dicts() == [{**row, "tags": '["one", "two"]'}]
+
+
+@pytest.mark.parametrize("dtype", [pl.UInt64, pl.Decimal(38, 0)])
+def test_ids_beyond_64_bits_stay_what_they_are(tmp_path, dtype):
+    ids = [1, 2**63 + 5, 2**63 + 6]
+    pl.DataFrame({"text": ["a", "b", "c"], "id": pl.Series(ids, dtype=dtype)}).write_parquet(tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet").frame["id"].to_list() == [str(one) for one in ids]
+    assert read_table({"text": ["a", "b", "c"], "id": ids}).frame["id"].to_list() == [str(one) for one in ids]
+    small = pl.DataFrame({"id": pl.Series([1, None, 3], dtype=dtype)})
+    assert read_table(small).frame["id"].to_list() == [1, None, 3]
 
 
 def test_half_of_a_surrogate_pair_in_json_costs_no_more_than_its_place(tmp_path):

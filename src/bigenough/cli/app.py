@@ -14,6 +14,9 @@ from bigenough.errors import BigEnoughError, InputError, StudyMismatch
 
 __all__ = ["app", "main"]
 
+STOPPED = 130
+"""The exit code of a command that was stopped by Ctrl-C."""
+
 app = typer.Typer(
     name="bigenough",
     no_args_is_help=True,
@@ -60,6 +63,10 @@ def main() -> None:
         sys.exit(2 if isinstance(error, InputError | StudyMismatch) else 1)
     except BrokenPipeError:
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
-        sys.exit(130)
+    except OSError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == STOPPED:  # what typer makes of Ctrl-C
+            typer.echo("stopped; the same command goes on from here", err=True)
+        raise

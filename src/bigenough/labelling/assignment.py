@@ -130,7 +130,7 @@ def read_assignment(
     >>> work.rows.tolist(), work.text
     ([1, 3], 'text')
     """
-    table = read_table(data)
+    table = read_table(data, named=() if text is None else (text,))
     columns = table.frame.columns
     if label in columns:
         raise BadOption(

@@ -9,7 +9,8 @@ The folder::
     canary.json              fixed texts with the judged model's probabilities, asked again on another machine
     README.md                the model card
 
-No row of the user's table is in it: the canary asks class names and made-up texts.
+No row of the user's table is in what is written here: the canary asks class names and made-up texts. A model may hold
+some (a language model's prompt has examples), and the card says how many.
 """
 
 from __future__ import annotations
@@ -198,6 +199,7 @@ def _write(folder: Path, about: dict[str, Any], loader: Loader | None) -> Specia
     """Write everything beside the model, and load the whole."""
     predictor = (loader or _load_predictor())(folder / MODEL, threads=about["threads"])
     about["n_parameters"] = predictor.n_parameters
+    about["rows_inside"] = len(getattr(getattr(predictor, "prompt", None), "examples", ()))
     about["size_bytes"] = sum(int(facts["bytes"]) for facts in file_hashes(folder / MODEL).values())
     about["how_to_load"] = "pip install bigenough; python -c \"import bigenough; bigenough.load('.').predict([...])\""
     texts = [*_CANARY_TEXTS, *about["classes"][:24]]

@@ -189,8 +189,19 @@ def _data(about: About) -> str:
 
 Text column `{_inline(about["text_column"])}` and label column `{_inline(about["label_column"])}` of
 {_inline(about["source"]) or "the user's table"}. Rows, counted: {counted}. It was trained on fit and select together.
-{_labelled(about)}The table itself is not part of this folder; a model may still hold words of it (a vocabulary does).
+{_labelled(about)}{_inside(about)}
 """
+
+
+def _inside(about: About) -> str:
+    """What of the table is in the folder."""
+    rows = about.get("rows_inside", 0)
+    if not rows:
+        return "The table itself is not part of this folder; a model may still hold words of it (a vocabulary does)."
+    told = "One row of the table stands" if rows == 1 else f"{rows:,} rows of the table stand"
+    return (
+        f"{told} in `model/predictor.json`, word for word, as examples of the prompt; the rest is not in this folder."
+    )
 
 
 def _labelled(about: About) -> str:

@@ -120,7 +120,7 @@ def load(
         loader: who loads the model's own folder; for plugins' tests.
 
     Raises:
-        InputError: there is no specialist here, or one in a newer form.
+        InputError: there is no specialist here, one in a newer form, or one that asks a model elsewhere.
         TamperedArtefact: a file is not the one that was judged, is missing, or has no business in the model's folder.
 
     Example:
@@ -136,7 +136,14 @@ def load(
         from bigenough.rungs.predictors import load_predictor
 
         loader = load_predictor
+    from bigenough.rungs.protocol import is_remote
+
     predictor = loader(folder / MODEL, threads=threads)
+    if is_remote(predictor):
+        raise InputError(
+            f"{folder} would ask a model elsewhere, with your texts and perhaps your key. bigenough packs none such: "
+            "use a folder that it made."
+        )
     if predictor.n_classes != len(about["classes"]):
         raise TamperedArtefact(
             f"{folder / MODEL} tells {predictor.n_classes} classes apart, and {ABOUT} names {len(about['classes'])}. "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -110,7 +110,7 @@ class _Feed:
         self._again.extend(reversed(self.taken[1:]))
 
 
-def read_delimited(text: Text, *, where: str, suffix: str, sha256: str) -> Table:
+def read_delimited(text: Text, *, where: str, suffix: str, sha256: str, named: Collection[str] = ()) -> Table:
     """The table in a delimited file.
 
     Args:
@@ -118,6 +118,7 @@ def read_delimited(text: Text, *, where: str, suffix: str, sha256: str) -> Table
         where: the file's name, for messages.
         suffix: ``.csv``, ``.tsv``, ``.txt``: what the file claims to be; its content decides.
         sha256: the content's hash, carried along.
+        named: columns that the user speaks of: a first line with one of them is a header, whatever stands below it.
 
     Raises:
         UnreadableTable: the file is empty, or more than half of its rows cannot be read.
@@ -136,7 +137,7 @@ def read_delimited(text: Text, *, where: str, suffix: str, sha256: str) -> Table
             parsed = min([parsed, *(_parse(text, other) for other in others)], key=lambda one: one.faults)
     if not parsed.header:
         raise UnreadableTable(f"{where} is empty. A table with a header and at least one row was expected.")
-    return _table(parsed, text, where, sha256)
+    return _table(parsed, text, where, sha256, named)
 
 
 def _plain_lines(text: Text, where: str, sha256: str) -> Table:
@@ -266,7 +267,7 @@ def _frame(chunk: list[list[str]], width: int) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(str(i), column, dtype=pl.String) for i, column in enumerate(columns)])
 
 
-def _table(parsed: _Parsed, text: Text, where: str, sha256: str) -> Table:
+def _table(parsed: _Parsed, text: Text, where: str, sha256: str, named: Collection[str]) -> Table:
     import polars as pl
 
     frame = pl.concat(parsed.frames, rechunk=True)
@@ -285,7 +286,7 @@ def _table(parsed: _Parsed, text: Text, where: str, sha256: str) -> Table:
     if again is not None and again.any():
         decisions.append(f"The header stands again in {count(int(again.sum()), 'row')} ({few(rows[again])}): left out.")
         frame, rows = frame.filter(pl.Series(~again)), rows[~again]
-    elif _no_header(frame, header):
+    elif not set(named) & set(header) and _no_header(frame, header):
         first = pl.DataFrame([pl.Series(str(i), [cell], dtype=pl.String) for i, cell in enumerate(header)])
         frame, shift = pl.concat([first, frame]), 1
         rows = np.concatenate([[1], rows + 1])

@@ -67,11 +67,19 @@ def from_polars(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
             changes.append(pl.col(name).cast(pl.String))
         elif dtype == pl.Binary:
             changes.append(column(name, [_decode(value) for value in frame[name].to_list()]))
-        elif dtype.is_integer():
-            changes.append(pl.col(name).cast(pl.Int64, strict=False))
+        elif dtype.is_integer() or (isinstance(dtype, pl.Decimal) and not dtype.scale):
+            changes.append(_whole_numbers(frame[name]))
         elif dtype.is_float() or dtype.is_decimal():
             changes.append(pl.col(name).cast(pl.Float64).fill_nan(None))
     return frame.with_columns(changes), nested
+
+
+def _whole_numbers(values: pl.Series) -> pl.Series:
+    """In 64 bits; as text where one of them does not fit, as ids of 64 bits without a sign may not."""
+    import polars as pl
+
+    kept = values.cast(pl.Int64, strict=False)
+    return kept if kept.null_count() == values.null_count() else values.cast(pl.String)
 
 
 def from_records(records: Iterable[Mapping[str, Any]]) -> tuple[pl.DataFrame, tuple[str, ...], tuple[str, ...]]:
@@ -132,6 +140,8 @@ def column(name: str, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, clean, dtype=pl.Boolean)
     if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in clean):
         return pl.Series(name, clean, dtype=pl.Int64)
+    if kinds == {int}:  # ids; as numbers with a point some would be the same
+        return _strings(name, [None if value is None else str(value) for value in clean])
     if kinds <= {int, float}:
         return pl.Series(name, [None if value is None else float(value) for value in clean], dtype=pl.Float64)
     if all(issubclass(kind, dt.date) for kind in kinds) and len(kinds) == 1:

@@ -26,7 +26,7 @@ def read_json_table(text: Text, *, where: str, sha256: str) -> Table:
     start = _first_letters(text)
     if not start:
         raise UnreadableTable(f"{where} is empty. One JSON object a line was expected.")
-    may_be_document = start.startswith("[") or not _is_object(start)
+    may_be_document = start.startswith("[") or not _is_object(start) or _holds_rows(start, text)
     if may_be_document and (table := _document(text, where, sha256)) is not None:
         return table
     return _lines(text, where, sha256)
@@ -41,6 +41,15 @@ def _is_object(line: str) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return False
+
+
+def _holds_rows(line: str, text: Text) -> bool:
+    """Whether the only line is an object of columns or one with rows below a key, as ``json.dump`` writes it."""
+    if sum(bool(each.strip()) for each in text.lines()) > 1:
+        return False
+    values = list(json.loads(line).values())
+    columns = bool(values) and all(isinstance(value, list) for value in values)
+    return columns or any(_is_rows(value) for value in values)
 
 
 def _document(text: Text, where: str, sha256: str) -> Table | None:

@@ -103,7 +103,7 @@ def labelled(
     >>> data.classes, data.examples.rows.tolist()
     (('1', '2'), [1, 2])
     """
-    found = _labelled(table, text, label, group, time)
+    found = _labelled(table, text, label, group, time, trains=True)
     if len(found.classes) < 2:
         only = f" (only {found.classes[0]!r})" if found.classes else ""
         raise NotEnoughLabels(
@@ -114,7 +114,9 @@ def labelled(
     return found
 
 
-def _labelled(table: Table, text: str | None, label: str | None, group: str | None, time: str | None) -> Labelled:
+def _labelled(
+    table: Table, text: str | None, label: str | None, group: str | None, time: str | None, *, trains: bool
+) -> Labelled:
     columns = guess_columns(table, text=text, label=label)
     for name, role in ((group, "group"), (time, "time")):
         if name is not None:
@@ -126,10 +128,11 @@ def _labelled(table: Table, text: str | None, label: str | None, group: str | No
     names, said_of_names = class_names(table, columns.label)
     left_out = _left_out(table, texts, names)
     decisions += [*said_of_texts, *said_of_names]
-    decisions += [f"{count(len(out.rows), 'row')} left out, {out.reason}: rows {few(out.rows)}." for out in left_out]
+    decisions += [_said_of(out) for out in left_out]
     keep = texts.is_not_null() & names.is_not_null()
     frame, rows, names = table.frame.filter(keep), table.rows[keep.to_numpy()], names.filter(keep)
-    check_distinct(names, columns.label, table)
+    if trains:  # a test set need not hold many rows of a class
+        check_distinct(names, columns.label, table)
     classes = tuple(names.unique().sort().to_list())
     groups, group_names, times = None, tuple[str, ...](), None
     if group is not None:
@@ -151,6 +154,10 @@ def _left_out(table: Table, texts: pl.Series, names: pl.Series) -> tuple[LeftOut
     return (*table.unreadable, *(LeftOut(why, table.rows[which.to_numpy()]) for why, which in found if which.any()))
 
 
+def _said_of(out: LeftOut) -> str:
+    return f"{count(len(out.rows), 'row')} left out, {out.reason}: rows {few(out.rows)}."
+
+
 def _codes(names: pl.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
     import polars as pl
 
@@ -168,7 +175,7 @@ def texts_of(table: Table, *, text: str | None = None) -> Texts:
     column = guess_text(table, text=text)
     texts, decisions = _texts(table, column)
     n_empty = texts.null_count()
-    said = [f"text: {column!r}.", *decisions]
+    said = [f"text: {column!r}.", *decisions, *(_said_of(out) for out in table.unreadable)]
     if n_empty:
         rows = table.rows[texts.is_null().to_numpy()]
         said.append(f"{count(n_empty, 'row')} with no text (rows {few(rows)}).")
@@ -191,6 +198,7 @@ def with_official_test(train: Labelled, test: Table) -> OfficialTest:
         train.label if train.label in columns else None,
         train.group if train.group in columns else None,
         None,
+        trains=False,
     )
     n, m = len(train.examples), len(more.examples)
     if not m:

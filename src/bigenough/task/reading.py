@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -49,7 +49,7 @@ class Tables:
     test: Table | None = None
 
 
-def read_table(source: object, *, name: str | None = None) -> Table:
+def read_table(source: object, *, name: str | None = None, named: Collection[str] = ()) -> Table:
     """The table in a file, folder or object in memory.
 
     Args:
@@ -57,6 +57,7 @@ def read_table(source: object, *, name: str | None = None) -> Table:
             Hugging Face datasets folder or a folder of split files; or a pandas or polars frame, a dict of lists, a
             list of dicts.
         name: what messages and reports call the source; its path by default.
+        named: columns that the user speaks of, which tell a header from a row.
 
     Raises:
         UnreadableTable: there is nothing there, or it is no table, or most of it cannot be read.
@@ -65,14 +66,14 @@ def read_table(source: object, *, name: str | None = None) -> Table:
     >>> len(table), table.frame.columns
     (2, ['text', 'label'])
     """
-    tables = read_splits(source, name=name)
+    tables = read_splits(source, name=name, named=named)
     if tables.test is None:
         return tables.table
     unused = f"The {len(tables.test):,} rows of the test split ({tables.test.source}) are not read here."
     return replace(tables.table, decisions=(*tables.table.decisions, unused))
 
 
-def read_splits(source: object, *, name: str | None = None) -> Tables:
+def read_splits(source: object, *, name: str | None = None, named: Collection[str] = ()) -> Tables:
     """The training table and, where the source is a folder that has one, the official test table.
 
     Raises:
@@ -81,8 +82,8 @@ def read_splits(source: object, *, name: str | None = None) -> Tables:
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         if path.is_dir():
-            return _read_folder(path, name or str(source))
-        return Tables(_read_file(path, name or str(source)))
+            return _read_folder(path, name or str(source), named)
+        return Tables(_read_file(path, name or str(source), named))
     frame, duplicated, nested = from_object(source)
     kind = name or f"a {type(source).__module__.split('.')[0]} {type(source).__name__}".replace("builtins ", "")
     return Tables(_in_memory(frame, kind, frame_hash(frame), duplicated=duplicated, nested=nested))
@@ -105,7 +106,7 @@ def _in_memory(
     return Table(frame, rows, where, sha256, decisions, (), duplicated, nested)
 
 
-def _read_file(path: Path, where: str) -> Table:
+def _read_file(path: Path, where: str, named: Collection[str]) -> Table:
     data = _bytes(path, where)
     sha256 = hashlib.sha256(data).hexdigest()
     suffix = path.suffix.lower()
@@ -119,7 +120,7 @@ def _read_file(path: Path, where: str) -> Table:
     if suffix in _JSON:
         table = read_json_table(text, where=where, sha256=sha256)
     else:
-        table = read_delimited(text, where=where, suffix=suffix, sha256=sha256)
+        table = read_delimited(text, where=where, suffix=suffix, sha256=sha256, named=named)
     if not len(table):
         raise UnreadableTable(f"{where} has a header ({few(table.frame.columns)}) and no rows.")
     return table
@@ -183,23 +184,23 @@ def _class_names(frame: pl.DataFrame, features: Mapping[str, Any]) -> tuple[pl.D
     return frame, tuple(decisions)
 
 
-def _read_folder(path: Path, where: str) -> Tables:
+def _read_folder(path: Path, where: str, named: Collection[str]) -> Tables:
     splits = find_splits(path, where)
-    train = _read_shards(splits.train, f"{where}/{splits.train.name}" if splits.test else where)
+    train = _read_shards(splits.train, f"{where}/{splits.train.name}" if splits.test else where, named)
     if splits.validation is not None:
-        train = _joined(train, _read_shards(splits.validation, f"{where}/{splits.validation.name}"))
-    test = None if splits.test is None else _read_shards(splits.test, f"{where}/{splits.test.name}")
+        train = _joined(train, _read_shards(splits.validation, f"{where}/{splits.validation.name}", named))
+    test = None if splits.test is None else _read_shards(splits.test, f"{where}/{splits.test.name}", named)
     if splits.unused:
         said = f"The folder also holds {few(splits.unused)}: not read."
         train = replace(train, decisions=(*train.decisions, said))
     return Tables(train, test)
 
 
-def _read_shards(shards: Shards, where: str) -> Table:
+def _read_shards(shards: Shards, where: str, named: Collection[str]) -> Table:
     """One table of several files that follow each other."""
     import polars as pl
 
-    tables = [_read_file(path, str(path)) for path in shards.paths]
+    tables = [_read_file(path, str(path), named) for path in shards.paths]
     if len(tables) == 1 and not shards.features:
         return replace(tables[0], source=where)
     if any(table.unreadable for table in tables):

@@ -94,7 +94,8 @@ def _finding(examples: Examples, kind: str, rows: dict[int, list[Identifier]], n
         f"{kind[0].upper()}{kind[1:]}: {counted(n_values, 'likely find')} in {counted(len(rows), 'row')} "
         f"({share(len(rows), len(examples))}).",
         "Replace them by a placeholder before fitting, unless the task needs them: rows are kept in the study folder, "
-        "frequent strings in the model. Names and postal addresses are not looked for.",
+        "frequent strings in the model, and some rows in a language model's prompt. Names and postal addresses are "
+        "not looked for.",
         shown=shown,
         excerpts=[_masked_excerpt(examples.texts[i], rows[i], kind) for i in shown],
     )
