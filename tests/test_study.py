@@ -148,6 +148,14 @@ def test_climbing_towards_a_rung_never_tests_a_larger_one(diagnoses: pl.DataFram
     assert {each.candidate for each in study.verdict.left_out} == {"static", "frozen"}
 
 
+def test_climbing_towards_a_rung_goes_on_until_all_below_it_are_tested(diagnoses: pl.DataFrame, tmp_path: Path):
+    """The rungs above the reference, which nobody tests, do not stand for any of those below."""
+    study = fit_small(diagnoses, tmp_path / "study", search="up", against="static", rungs=CORE, margin=10.0)
+    first, second = study.verdict.comparisons
+    assert (first.candidate, first.shown_worse) == ("majority", True)
+    assert second.candidate == "linear"
+
+
 def test_another_version_of_a_rung_after_a_kill_does_not_confuse_the_study(
     diagnoses: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -95,7 +95,7 @@ class Race:
             candidates[rung.name] = made
             nominees.append(self._open(made))
             verdict = self._decide(nominees, opponent, replace(planned, left_out=tuple(left_out)))
-            if verdict.answer == "proved":
+            if verdict.winner == rung.name:  # and not the reference, which is chosen once all are shown worse
                 return self._judged(candidates, verdict)
         verdict = self._decide(nominees, opponent, replace(planned, left_out=tuple(left_out)))
         return self._judged(candidates, verdict)

@@ -151,6 +151,24 @@ def test_bar_is_an_absolute_score_with_no_margin_by_default():
     assert decide(GOLD, [Nominee("linear", 31, _wrong(0, 130))], Bar(0.93)).rows_needed.purpose == "prove"
 
 
+def test_a_bar_asks_for_rows_in_words_of_one_model():
+    words = decide(GOLD, [Nominee("linear", 31, _wrong(0, 130))], Bar(0.93)).rows_needed.sentence
+    assert "if its true score is 0.5 points above the bar." in words
+    close = decide(GOLD, [Nominee("linear", 31, _wrong(0, 139))], Bar(0.93)).rows_needed.sentence
+    assert "0.05 points above the bar" in close
+    assert "equal" not in words + close
+    assert "disagree" not in words + close
+
+
+def test_without_a_margin_a_nominee_that_looks_better_needs_rows_to_prove_it():
+    better = Nominee("static", 7, _wrong(52, 150))
+    needed = decide(GOLD, [better], REFERENCE, margin=0.0).rows_needed
+    assert (needed.purpose, needed.assumed_difference) == ("prove", pytest.approx(0.001))
+    assert needed.total == rows_needed(0.0, 0.001, difference=0.001)
+    equal = Nominee("static", 7, _wrong(50, 150))
+    assert decide(GOLD, [equal], REFERENCE, margin=0.0).rows_needed.total is None
+
+
 def test_climbing_up_takes_the_first_to_pass_at_its_share_of_alpha():
     bigger = Nominee("giant", 10**10, _unopened)
     verdict = decide(GOLD, [BAD, GOOD, bigger], REFERENCE, mode="up", describe=False)

@@ -44,3 +44,12 @@ def test_class_scores_know_what_they_cannot_know():
     assert (third.n, third.precision, third.recall, third.f1) == (0, None, None, 0.0)
     assert third.to_json() == {"n": 0, "precision": None, "recall": None, "f1": 0.0}
     assert first.to_json()["recall"]["provenance"] == "measured"
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(100) // 2])
+def test_no_log_loss_is_below_zero(groups):
+    right = np.full(100, np.exp(-0.001))
+    right[7] = np.exp(-3.0)
+    gold = np.zeros(100, np.int64)
+    found = metric_intervals(gold, gold, np.column_stack([right, 1 - right]), groups=groups, n_resamples=50)["log_loss"]
+    assert 0 <= found.low < found.value < found.high

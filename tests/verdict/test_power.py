@@ -93,3 +93,10 @@ def test_senseless_numbers_are_refused(arguments):
 def test_senseless_power_is_refused():
     with pytest.raises(BadOption, match="power"):
         rows_needed(0.02, 0.1, power=1.0)
+
+
+@pytest.mark.parametrize(("margin", "discordance"), [(0.015, 0.0), (0.005, 0.0), (0.015, 0.002), (0.03, 0.001)])
+def test_rows_that_hardly_differ_reach_the_power_at_their_own_level(margin, discordance):
+    rows = rows_needed(margin, discordance)
+    assert power(rows, margin, discordance) >= 0.8
+    assert power(int(0.9 * rows), margin, discordance) < 0.8

@@ -189,3 +189,27 @@ def test_its_distributions_are_those_of_scipy():
 @pytest.mark.parametrize("n", [7, 11, 18, 30, 60])
 def test_the_size_at_no_margin_is_known_for_every_n(n: int) -> None:
     assert 0 <= largest_size(n, 0.0, 0.05) <= 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "target", "margin", "mode"),
+    [
+        (1, Bar(0.99), 0.0, "down"),
+        (0, Bar(0.99), 0.0, "up"),
+        (0, "itself", 0.005, "down"),
+        (0, "itself", 0.01, "up"),
+        (1, "itself", 0.0, "down"),
+    ],
+)
+def test_rows_needed_next_to_perfection_are_confirmed(wrong, target, margin, mode):
+    """There the variance under the null is what asks for rows, not the one that was seen."""
+    gold, other = np.zeros(400, np.int64), np.zeros(400, np.int64)
+    said = gold.copy()
+    said[:wrong] = 1
+    if target == "itself":
+        other[: 2 * wrong] = 1
+    reference = Reference("frozen", other, 9) if target == "itself" else target
+    verdict = decide(gold, [Nominee("linear", 3, said)], reference, margin=margin, mode=mode, planned=4)
+    assert verdict.answer == "cannot tell"
+    arrays = {name: Arrays(codes, np.eye(2)[codes]) for name, codes in (("linear", said), ("frozen", other))}
+    assert [check for check in recompute(verdict.to_json(), gold, arrays) if not check.agree] == []

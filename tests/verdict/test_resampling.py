@@ -148,3 +148,19 @@ def test_seed_is_the_only_randomness():
     first, again, other = (resample("macro_f1", *rows, seed=seed, n_resamples=50) for seed in (1, 1, 2))
     assert np.array_equal(first.replicates, again.replicates)
     assert not np.array_equal(first.replicates, other.replicates)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_one_discordant_row_does_not_speak_for_whole_groups(lost):
+    gold = np.zeros(1000, np.int64)
+    candidate = gold.copy()
+    candidate[:lost] = 1
+    bound = resample("accuracy", gold, candidate, gold, groups=np.arange(1000) // 10, n_resamples=100).bound(
+        0.05, "lower"
+    )
+    assert bound < -0.025
+    alone = resample("accuracy", gold, candidate, gold, groups=np.arange(1000), n_resamples=100).bound(0.05, "lower")
+    assert alone == pytest.approx(
+        resample("accuracy", gold, candidate, gold, n_resamples=100).bound(0.05, "lower"), abs=1e-3
+    )
+    assert alone > -0.01

@@ -119,10 +119,10 @@ class _Probe:
             "seconds": self.seconds,
             "rows": rows,
             "first_text": self.texts[0],
-            "started": time.time(),
         }
-        lines = f"{json.dumps(request)}\n{json.dumps(list(self.texts))}\n"
         command = [sys.executable, "-P", "-m", "bigenough.measure.probe"]
+        texts = json.dumps(list(self.texts))
+        lines = f"{json.dumps({**request, 'started': time.time()})}\n{texts}\n"
         try:
             child = subprocess.run(  # noqa: S603 - this interpreter and this package
                 command,

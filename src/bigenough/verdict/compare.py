@@ -219,11 +219,13 @@ def missing_rows(question: Question, figures: Figures, level: float) -> RowsNeed
     """How many labelled rows would decide this open comparison with a power of 0.8.
 
     It assumes that the truth is what was observed: the same discordance or spread, and the same difference, except that
-    a nominee that looks better than a candidate reference is taken as equal. A nominee that looks worse than the margin
+    a nominee that looks better than a candidate reference is taken as equal, unless the margin is 0, which equal models
+    never prove. A nominee that looks worse than the margin
     is more likely to be shown worse, so that is what the rows are counted for. Where no closed test gives the power,
     the normal formula n = spread² (z_alpha + z_power)² / distance² is used.
     """
-    assumed = figures.difference if question.reference is None else min(figures.difference, 0.0)
+    capped = question.reference is not None and question.margin > 0
+    assumed = min(figures.difference, 0.0) if capped else figures.difference
     prove = assumed > -question.margin
     total = _rows_for(question, figures, level, assumed) if prove else _rows_to_show_worse(question, figures, level)
     equal = None
@@ -240,7 +242,7 @@ def missing_rows(question: Question, figures: Figures, level: float) -> RowsNeed
         assumed_difference=assumed,
         assumed_discordance=figures.discordance if figures.method in _PAIRED else None,
         if_equal_more=None if equal is None or equal > MOST_ROWS else max(equal - n, 0),
-        sentence=_missing_sentence(prove, total, n, assumed, grouped=question.groups is not None),
+        sentence=_missing_sentence(prove, total, n, _truth(question, assumed), question),
     )
 
 
@@ -265,13 +267,24 @@ def _normal_rows(spread: float, level: float, distance: float) -> int | None:
     return math.ceil(rows) if rows <= MOST_ROWS else None
 
 
-def _missing_sentence(prove: bool, total: int | None, n: int, assumed: float, *, grouped: bool) -> str:
+def _truth(question: Question, assumed: float) -> str:
+    """What the number of rows assumes."""
+    if question.reference is None:
+        side = "above" if assumed > 0 else "below"
+        apart = f"{100 * abs(assumed):.2g} points {side} the bar" if assumed else "the bar itself"
+        return f"its true score is {apart}"
+    if abs(assumed) >= 5e-4:
+        return f"the true difference is {100 * assumed:+.1f} points"
+    return "the two are truly equal" if not assumed else f"the true difference is {100 * assumed:+.2g} points"
+
+
+def _missing_sentence(prove: bool, total: int | None, n: int, truth: str, question: Question) -> str:
     """What to label. A second look at today's rows would spend the error twice, so the rows asked for are all fresh."""
     aim = "prove it good enough" if prove else "show it to be worse than the margin allows"
-    truth = f"the true difference is {100 * assumed:+.1f} points" if abs(assumed) >= 5e-4 else "the two are truly equal"
     if total is None:
         return f"Even ten million rows would not {aim} if {truth}."
-    where = " in new groups" if grouped else ""
+    where = "" if question.groups is None else " in new groups"
+    as_here = "" if question.reference is None else " and the models disagree as often as here"
     if total > HOPELESS * n:
         return (
             f"No realistic number of labels will settle it: about {rounded_up(total):,} fresh test rows{where} would "
@@ -279,7 +292,7 @@ def _missing_sentence(prove: bool, total: int | None, n: int, assumed: float, *,
         )
     return (
         f"A fresh test of about {rounded_up(total):,} labelled rows{where} (--test) would {aim}, with a chance of "
-        f"{100 * TARGET_POWER:.0f} %, if {truth} and the models disagree as often as here."
+        f"{100 * TARGET_POWER:.0f} %, if {truth}{as_here}."
     )
 
 

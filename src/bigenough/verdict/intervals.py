@@ -189,7 +189,8 @@ def _mean_bounds(values: Floats, units: Codes, level: float) -> Bounds:
     scale = n_units / n_rows  # from per unit to per row
     skew = float(np.mean(deviations**3)) / (6 * variance * n_units) * scale
     half = float(stats.t.isf(level, max(n_units - 1, 1))) * float(np.sqrt(variance / n_units)) * scale
-    return Bounds(float(values.mean()) + skew - half, float(values.mean()) + skew + half)
+    low = max(0.0, float(values.mean()) + skew - half)  # no log loss is below zero
+    return Bounds(low, float(values.mean()) + skew + half)
 
 
 def _resampled_error_quantile(gaps: Floats, units: Codes, level: float, seed: int, n_resamples: int) -> float:

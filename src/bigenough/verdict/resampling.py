@@ -21,7 +21,8 @@ Two bounds are computed and the more cautious one is used, since each alone is t
   bound taken: for the typical effect seen (Σd² / Σ|d| of the jackknife's deviations d), and for the worst: a row of the
   rarest class, 1 over (number of classes × rows of that class). The worst term is capped by what all classes together
   can vary, Σ 1 / (4 K² n_k). For accuracy κ is 1 / n, and a table without discordant rows gives just Tango's −t² / (n +
-  t²), up to t⁴ / n².
+  t²), up to t⁴ / n². With groups of m rows both are taken Σ m² / n times (Kish 1965): all rows of a group may be
+  discordant together, though none that was seen was.
 """
 
 from __future__ import annotations
@@ -193,8 +194,7 @@ def _summary(
     size = float(totals @ np.abs(deviations))
     still = size <= n_units * _TIE
     squares = 0.0 if still else float(totals @ deviations**2)
-    # Where no unit moved the value nothing is known of how rows of a group move together: all of them, then.
-    together = table.rows_of_largest_unit(members) if still else 1.0
+    together = table.rows_together(members, still=still)
     effect, variance = table.worst(metric)
     return Resampled(
         estimate=estimate,
@@ -248,9 +248,16 @@ class _Table:
         support = support[support > 0]
         return 1 / (len(support) * float(support.min())), float(np.sum(1 / support)) / (4 * len(support) ** 2)
 
-    def rows_of_largest_unit(self, members: sparse.csr_array | None) -> float:
-        """The rows in the largest group; 1 when rows stand alone."""
-        return 1.0 if members is None else float(members.sum(axis=1).max())
+    def rows_together(self, members: sparse.csr_array | None, *, still: bool) -> float:
+        """How many rows one unseen discordant unit may have; 1 when rows stand alone.
+
+        Rows of a group may all be discordant, whatever those that were seen did: so many rows as the group of a random
+        row has, sum m² / n, and those of the largest where no unit moved the value.
+        """
+        if members is None:
+            return 1.0
+        rows = np.asarray(members.sum(axis=1)).reshape(-1)
+        return float(rows.max() if still else rows @ rows / rows.sum())
 
 
 def _metric(metric: MetricName, support: Floats, claimed: Floats, hits: Floats) -> Floats:

@@ -204,26 +204,38 @@ def _beside(stated: Json, b: int, c: int, n: int, margin: float) -> Iterator[Che
 
 
 def _rows_needed(verdict: Json, stated: Json, rows: Rows, predicted: Codes, against: Codes | None) -> Check:
-    """Rows by the normal formula; where the verdict used an exact power the two agree within a tenth."""
+    """Rows by the normal formula; where the verdict used an exact power the two agree within a tenth and a few rows.
+
+    Few are 300, and as many as hold three of the rare rows that decide: whole counts step by one of them.
+    """
     needed, margin, n = stated["rows_needed"], verdict["margin"], stated["n"]
-    difference = stated["difference"] if against is None else min(stated["difference"], 0.0)
+    capped = against is not None and margin > 0
+    difference = min(stated["difference"], 0.0) if capped else stated["difference"]
     prove = difference > -margin
-    z = normal.inv_cdf(1 - stated["level"]) + normal.inv_cdf(needed["power"])
+    z_level, z_power = normal.inv_cdf(1 - stated["level"]), normal.inv_cdf(needed["power"])
+    null, rare = None, math.inf
     if stated["method"] in ("Tango score", METHOD):
         discordance = max((stated["only_candidate_right"] + stated["only_reference_right"]) / n, abs(difference))
         spread = math.sqrt(max(discordance - difference**2, 0.0))
+        rare = max(discordance, margin, 1e-9)
+        null = math.sqrt(max(rare - margin**2, 0.0))
     elif stated["method"] == "exact binomial":
         spread = math.sqrt(stated["score"] * (1 - stated["score"]))
+        least = min(max(verdict["reference"]["score"] - margin, 0.0), 1.0)
+        rare = max(min(least, 1 - least), 1e-9)
+        null = math.sqrt(least * (1 - least))
     else:
         spread = _draw(verdict, rows, predicted, against).error * math.sqrt(n)
     distance = abs(difference + margin)
-    rough = math.inf if distance <= 1e-9 else (spread * z / distance) ** 2
+    under_null = spread if null is None or not prove else null  # the test's own variance, where it proves
+    rough = math.inf if distance <= 1e-9 else ((z_level * under_null + z_power * spread) / distance) ** 2
     total = needed["total"]
     name = f"{stated['candidate']}: rows needed, about"
     right_aim = needed["purpose"] == ("prove" if prove else "show worse")
     if total is None:
         return Check(name, None, round(rough) if rough < 1e15 else None, right_aim and rough > 8e6)
-    close = 0.9 * rough - 300 <= total <= 1.1 * rough + 300 or total == n + 1
+    few = 300 + 3 / rare
+    close = 0.9 * rough - few <= total <= 1.1 * rough + few or total == n + 1
     return Check(name, total, round(rough), right_aim and close and needed["more"] == total - n)
 
 

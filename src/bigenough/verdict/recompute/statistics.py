@@ -183,7 +183,9 @@ def resamples(
     still = size <= n_units * 1e-12
     squares = float((times * deviation**2).sum())
     support = np.bincount(gold)[np.bincount(gold) > 0] if metric != "accuracy" else np.array([len(gold)])
-    together = float(rows_of_unit.max()) if still and groups is not None else 1.0
+    together = 1.0
+    if groups is not None:
+        together = float(rows_of_unit.max()) if still else float((rows_of_unit**2).sum()) / len(gold)
     return Resamples(
         estimate=value(gold, models, np.ones(len(gold))),
         values=values,
@@ -238,4 +240,4 @@ def mean_interval(values: Floats, groups: Codes | None, level: float) -> Pair:
         return float(values.mean()), float(values.mean())
     shift = float((deviation**3).mean()) / (6 * variance * m) * m / n
     half = student_quantile(level, max(m - 1, 1)) * math.sqrt(variance / m) * m / n
-    return float(values.mean()) + shift - half, float(values.mean()) + shift + half
+    return max(0.0, float(values.mean()) + shift - half), float(values.mean()) + shift + half
