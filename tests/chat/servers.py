@@ -59,8 +59,8 @@ class Trouble:
     body: Any = None
 
 
-def status(code: int, message: str = "trouble", **headers: str) -> Trouble:
-    said = {"error": {"message": message, "type": "made_up", "code": None}}
+def status(code: int, message: str = "trouble", *, param: str | None = None, **headers: str) -> Trouble:
+    said = {"error": {"message": message, "type": "made_up", "code": None, "param": param}}
     return Trouble("status", code, {name.replace("_", "-"): value for name, value in headers.items()}, said)
 
 

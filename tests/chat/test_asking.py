@@ -13,7 +13,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from chat.servers import CUT, DRIP, MODEL, RESET, Proxy, status
+from chat.servers import CUT, DRIP, MODEL, RESET, Proxy, Trouble, status
 
 from bigenough.chat.abilities import Abilities, found_out, label_schema
 from bigenough.chat.asking import Asker
@@ -274,13 +274,30 @@ class TestAbilities:
             if "temperature" in body:
                 return status(400, "Unsupported value: 'temperature' does not support 0 with this model")
             if "max_tokens" in body:
-                return status(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+                use = "Use 'max_completion_tokens' instead."
+                return status(400, f"Unsupported parameter: 'max_tokens'. {use}", param="max_tokens")
             return None
 
         proxy.plan = plan
         found = found_out(asker(terms, proxy.url))
         assert found == Abilities(False, 5, temperature=False, seed=True, bound="max_completion_tokens")
         assert len(proxy.completed) == 1
+
+    def test_a_reply_without_words_shows_nothing_for_good(self, proxy: Proxy, terms: Terms) -> None:
+        """As of a model whose thoughts took all the room: it is told how much a reply may take, and asked again."""
+        rooms: list[int] = []
+
+        def plan(body, n):
+            rooms.append(body["max_tokens"])
+            empty = {"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": ""}}
+            said = {"id": "1", "object": "chat.completion", "created": 0, "model": MODEL, "choices": [empty]}
+            return Trouble("status", 200, {"content-type": "application/json"}, said)
+
+        proxy.plan = plan
+        assert not found_out(asker(terms, proxy.url), 400).structured
+        proxy.plan = lambda body, n: rooms.append(body["max_tokens"])
+        assert found_out(asker(terms, proxy.url), 500).structured
+        assert rooms == [400, 500]
 
     def test_an_endpoint_that_takes_nothing_is_no_endpoint(self, proxy: Proxy, terms: Terms) -> None:
         proxy.plan = lambda body, n: status(400, "no")

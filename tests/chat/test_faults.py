@@ -42,8 +42,18 @@ def test_what_failed_before_the_model_is_asked_again_for_nothing(status: int) ->
         (429, "You exceeded your current quota", "quota"),
         (429, "slow down", "limit"),
         (400, "content management policy", "filtered"),
+        (400, "Invalid prompt: your prompt was flagged as potentially violating our usage policy", "filtered"),
         (422, "Unsupported parameter", "refused"),
     ],
 )
 def test_a_status_is_read_with_its_words(status: int, message: str, kind: str) -> None:
     assert fault(status, message).kind == kind
+
+
+def test_what_must_not_be_kept_is_struck_out_before_words_are_cut() -> None:
+    key = "sk-" + 40 * "x"
+    answer = httpx.Response(401, request=httpx.Request("POST", "http://localhost/v1"))
+    body = {"error": {"message": f"{280 * '.'} {key}", "param": key}}
+    found = fault_of(openai.APIStatusError("no", response=answer, body=body), lambda text: text.replace(key, "***"))
+    assert found is not None
+    assert "sk-" not in found.says + found.parameter

@@ -52,6 +52,9 @@ def test_a_label_is_read_through_its_wrapping(wrapping: str, code: int) -> None:
         ("I would say: lost card, since it is gone", 2),
         ("It is card_arrival, not lost card", 0),
         ('{"label": 7}', 5),
+        ('{"label": "This is a lost card", "why": "no card_arrival"}', 2),
+        ("- lost card", 2),
+        ("– card_arrival.", 0),
     ],
 )
 def test_other_spellings_and_sentences(reply: str, code: int) -> None:
@@ -74,6 +77,9 @@ def test_other_spellings_and_sentences(reply: str, code: int) -> None:
         ("It is not card_arrival.", "no known label"),
         ('{"label": null}', "no known label"),
         ('{"label": true}', "no known label"),
+        ('{"label": "other", "why": "it asks about a lost card"}', "no known label"),
+        ("I’m sorry, but I can’t help with lost card.", "refusal"),
+        ("This isn’t about a lost card", "no known label"),
         ('{"label": "card_arr', "no known label"),
         ("card_arrival or lost card", "several labels"),
         ('["card_arrival", "lost card"]', "several labels"),
@@ -102,6 +108,13 @@ def test_spellings_that_two_classes_share_name_neither() -> None:
     assert parse("SPAM", ("spam", "Spam")).code is None
     assert parse("a b", ("a_b", "a-b")).code is None
     assert parse("it is a-b", ("a_b", "a-b")).code == 1
+
+
+@pytest.mark.parametrize("wrapping", ['"{}"', "{}.", "**{}**", "Label: {}.", "```\n{}\n```", "It is {}"])
+@pytest.mark.parametrize("classes", [("-1", "0", "1"), ("A", "A-", "B")])
+def test_a_sign_that_sets_labels_apart_is_part_of_them(classes: tuple[str, ...], wrapping: str) -> None:
+    for code, name in enumerate(classes):
+        assert parse(wrapping.format(name), classes).code == code
 
 
 @pytest.mark.parametrize("reply", ["<think>it is ham, surely", "<thinking>\nham", "so ham</think><think>ham"])

@@ -81,7 +81,8 @@ def test_offline_finds_what_is_kept_and_asks_nobody_elsewhere(stub: Stub, terms:
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals come to the main thread")
-def test_an_interrupted_notebook_stops_asking_and_keeps_what_was_under_way(stub: Stub, terms: Terms) -> None:
+@pytest.mark.parametrize("where", ["a notebook", "a command"])
+def test_who_is_interrupted_stops_asking_and_keeps_what_was_under_way(stub: Stub, terms: Terms, where: str) -> None:
     said = stub.rule
     main = threading.main_thread().ident or 0
 
@@ -99,7 +100,7 @@ def test_an_interrupted_notebook_stops_asking_and_keeps_what_was_under_way(stub:
     loop = asyncio.new_event_loop()  # as a notebook's: an interrupt is an exception where the code is
     try:
         with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(notebook())
+            loop.run_until_complete(notebook()) if where == "a notebook" else asker(terms, stub.url).ask(asked)
     finally:
         loop.close()
     sent = len(stub.asked)

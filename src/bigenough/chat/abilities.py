@@ -84,10 +84,11 @@ def label_schema(classes: Sequence[str]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "label", "strict": True, "schema": schema}}
 
 
-def found_out(asker: Asker) -> Abilities:
-    """What the endpoint can do: from the store, or by asking now.
+def found_out(asker: Asker, room: int = _ROOM) -> Abilities:
+    """What the endpoint can do: from the store, or by asking now, with ``room`` for so many tokens of a reply.
 
-    Raises ``RungFailed`` when it takes no plain request either, or cannot be asked.
+    What a reply without words shows, which a model that thinks may give where its thoughts take all the room, is not
+    kept. Raises ``RungFailed`` when it takes no plain request either, or cannot be asked.
     """
     endpoint = asker.endpoint
     kept = asker.store.abilities(endpoint.url, endpoint.model)
@@ -96,26 +97,28 @@ def found_out(asker: Asker) -> Abilities:
     tried = Abilities(structured=True, logprobs=_MOST_LOGPROBS)
     for _ in range(_ATTEMPTS):
         try:
-            shown = _probed(asker, tried)
+            shown, told = _probed(asker, tried, max(_ROOM, room))
         except RequestRefused as refused:
             less = _without(tried, refused.parameter)
             if less == tried:
                 raise
             tried = less
         else:
-            asker.store.put_abilities(endpoint.url, endpoint.model, shown.as_json())
+            if told:
+                asker.store.put_abilities(endpoint.url, endpoint.model, shown.as_json())
             return shown
     raise RungFailed(f"The endpoint {endpoint.url} takes none of the requests that chat endpoints usually take.")
 
 
-def _probed(asker: Asker, tried: Abilities) -> Abilities:
-    """What a reply shows of the abilities that were tried."""
+def _probed(asker: Asker, tried: Abilities, room: int) -> tuple[Abilities, bool]:
+    """What a reply shows of the abilities that were tried, and whether it said anything."""
     talk = [{"role": "user", "content": "Say hello to a friend, in one short sentence."}]
-    parameters = tried.parameters(at_most=_ROOM, schema=label_schema(_WORDS))
+    parameters = tried.parameters(at_most=room, schema=label_schema(_WORDS))
     (reply,) = asker.ask([Request(asker.endpoint.url, asker.endpoint.model, talk, parameters, series="probe")])
     structured = tried.structured and parse(reply.content, _WORDS).code is not None
     offered = max((len(token.others) for token in reply.tokens or ()), default=0)
-    return Abilities(structured, min(tried.logprobs, offered), tried.temperature, tried.seed, tried.bound)
+    shown = Abilities(structured, min(tried.logprobs, offered), tried.temperature, tried.seed, tried.bound)
+    return shown, bool(reply.content.strip())
 
 
 def _without(tried: Abilities, complaint: str) -> Abilities:

@@ -133,9 +133,12 @@ class _Batch:
             await self._wait_after(fault, attempt)
 
     async def _attempt(self, request: Request, attempt: int) -> Fault | None:
-        """Send it once, on the budget; None when its reply is kept."""
+        """Send it once, on the budget; None when its reply is kept, or the asking has ended."""
         store, account = self.asker.store, self.asker.terms.account
         async with self.purse.held(*request.most_tokens) as held:
+            if self.stop.is_set():  # while it waited for the money
+                held.used(0, 0)
+                return None
             number = store.begin(request, account=account)
             outcome = await self.asker.endpoint.ask(self.client, request)
             if isinstance(outcome, Answered):
@@ -222,15 +225,11 @@ class _Batch:
 
 
 def _finished(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """Run to the end, in a thread of its own where an event loop is running already (a notebook).
+    """Run to the end, in a thread of its own.
 
+    A notebook has an event loop running, and asyncio breaks off what is under way where it handles an interrupt.
     Whoever interrupts the waiting stops the work: what is under way lands, and nothing more is sent.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work)
-        return
     raised: list[BaseException] = []
     loop, ended = asyncio.new_event_loop(), threading.Event()  # an interrupted join() takes the thread for ended
 

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -102,10 +102,10 @@ class Endpoint:
         except TimeoutError:
             return timed_out(self.timeout_s)
         except Exception as error:  # the client's errors; whatever is none of them goes on below
-            fault = fault_of(error)
+            fault = fault_of(error, self.without_key)
             if fault is None:
                 raise
-            return replace(fault, says=self.without_key(fault.says), parameter=self.without_key(fault.parameter))
+            return fault
         try:
             reply = _reply(completion, time.monotonic() - began)
         except (AttributeError, IndexError, TypeError, ValueError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -29,7 +29,9 @@ _OVERFLOW = re.compile(
     r"(?:prompt|input) (?:is )?too long|reduce the length",
     re.IGNORECASE,
 )
-_FILTER = re.compile(r"content[ _-]?(?:filter|policy|management)|safety system|moderation", re.IGNORECASE)
+_FILTER = re.compile(
+    r"content[ _-]?(?:filter|policy|management)|safety system|moderation|usage polic|invalid_prompt", re.IGNORECASE
+)
 _LONGEST = 300
 
 
@@ -41,7 +43,7 @@ class Fault:
         kind: what it was.
         says: the status and the endpoint's own words, or the connection's.
         wait_s: how long the endpoint asked to wait.
-        parameter: the parameter that it complains of, where it says so.
+        parameter: the parameter that it complains of and what it says of it, where a request was refused.
     """
 
     kind: Kind
@@ -74,8 +76,11 @@ def broken_reply(why: str) -> Fault:
     return Fault("broken", f"a reply that is no chat completion ({_short(why)})")
 
 
-def fault_of(error: Exception) -> Fault | None:
-    """The fault behind an error of the ``openai`` client; None for any other error."""
+def fault_of(error: Exception, clean: Callable[[str], str] = str) -> Fault | None:
+    """The fault behind an error of the ``openai`` client; None for any other error.
+
+    ``clean`` strikes out of an endpoint's words what must not be kept, before they are cut short.
+    """
     import openai
 
     if isinstance(error, openai.APITimeoutError):
@@ -85,16 +90,16 @@ def fault_of(error: Exception) -> Fault | None:
         said = f"{type(cause).__name__}: {cause}"
         # what broke off after the request had left may have been answered, and charged
         kind: Kind = "unreachable" if "Connect" in type(cause).__name__ else "broken"
-        return Fault(kind, _short(said))
+        return Fault(kind, _short(clean(said)))
     if isinstance(error, openai.APIStatusError):
-        return _by_status(error.status_code, error.response.headers, error.body)
+        return _by_status(error.status_code, error.response.headers, error.body, clean)
     if isinstance(error, openai.APIError | ValueError):
-        return broken_reply(f"{type(error).__name__}: {error}")
+        return broken_reply(clean(f"{type(error).__name__}: {error}"))
     return None
 
 
-def _by_status(status: int, headers: Mapping[str, str], body: object) -> Fault:
-    message, code, parameter = _told(body)
+def _by_status(status: int, headers: Mapping[str, str], body: object, clean: Callable[[str], str]) -> Fault:
+    message, code, parameter = map(clean, _told(body))
     says = f"{status}: {_short(message)}" if message else f"status {status}"
     hint = f"{code} {message}"
     if status == 401 or (status == 403 and not _FILTER.search(hint)):
@@ -114,7 +119,7 @@ def _by_status(status: int, headers: Mapping[str, str], body: object) -> Fault:
         return Fault("overflow", says)
     if status in (400, 403, 422) and _FILTER.search(hint):
         return Fault("filtered", says)
-    return Fault("refused", says, parameter=parameter or message)
+    return Fault("refused", says, parameter=f"{parameter} {message}".strip())
 
 
 def _told(body: object) -> tuple[str, str, str]:

@@ -30,7 +30,7 @@ _FENCE = re.compile(r"\A```[\w-]*[ \t]*\n?(.*?)\n?```\Z", re.DOTALL)
 _PREFIX = re.compile(r"\A(?:the\s+)?(?:label|class|category|answer|intent|topic)(?:\s+is)?\s*[:=]\s*", re.IGNORECASE)
 _FIELD = re.compile(r'"(?:label|class|category|answer)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)', re.IGNORECASE)
 _KEYS = ("label", "class", "category", "answer", "labels")
-_NUMBER = re.compile(r"\A(?:#|no\.?|number|option)?\s*(\d{1,6})\s*[.):]?\Z", re.IGNORECASE)
+_NUMBER = re.compile(r"\A(?:[-–]\s+)?(?:#|no\.?|number|option)?\s*(\d{1,6})\s*[.):]?\Z", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"\A\W*(?:(?:i'?m|i am|we'?re)\s+(?:very\s+|so\s+)?(?:sorry|afraid|unable)|sorry\b"
     r"|i\s+(?:can'?t|cannot|can\s+not|won'?t|will\s+not|must\s+decline|do\s+not\s+feel|don'?t\s+feel)"
@@ -42,7 +42,8 @@ _DENIED = re.compile(
     r"(?:\s+(?:a|an|the|about|be|to))*\s*[\"'`*“‘«]*\Z",
     re.IGNORECASE,
 )
-_WRAPPING = "\"'`*_“”‘’«»()[]<>{}.,;:!-– \t\r\n"
+_WRAPPING = "\"'`*_“”‘’«»()[]<>{}.,;:! \t\r\n"
+"""What may stand around a label; no minus, which may be part of it."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,14 @@ def parse(reply: str, classes: Sequence[str], *, numbered: bool = False, refused
     found = _in_json(inside, names, numbered) or names.named(_PREFIX.sub("", inside), numbered=numbered)
     if found:
         return found
-    if _REFUSAL.match(text):
+    if _REFUSAL.match(_straight(text)):
         return Parsed(None, "refusal")
     return names.searched(inside)
+
+
+def _straight(text: str) -> str:
+    """With typewriter's apostrophes."""
+    return text.replace("’", "'")
 
 
 def _plain(text: str) -> str:
@@ -146,7 +152,7 @@ class _Names:
                 if any(start < other_end and other_start < end for other_start, other_end in taken):
                     continue
                 taken.append((start, end))
-                if not _DENIED.search(text[:start]):
+                if not _DENIED.search(_straight(text[:start])):
                     found.setdefault(code, match[0])
         if len(found) == 1:
             ((code, surface),) = found.items()
@@ -179,7 +185,7 @@ def _pattern(name: str, *, exact: bool) -> re.Pattern[str]:
 
 
 def _in_json(text: str, names: _Names, numbered: bool) -> Parsed | None:
-    """What the field of a JSON reply names; None when the reply is no JSON or its fields name no class."""
+    """What the field of a JSON reply names, if only among other words; None when the reply is no JSON with a field."""
     try:
         said = list(_values(json.loads(text)))
     except (ValueError, RecursionError):
@@ -191,6 +197,8 @@ def _in_json(text: str, names: _Names, numbered: bool) -> Parsed | None:
     found = {parsed.code: parsed for one in said if (parsed := names.named(one, numbered=numbered, how="json"))}
     if len(found) > 1:
         return Parsed(None, "several labels")
+    if said and not found:  # what stands beside the field explains, and may name others
+        return names.searched("\n".join(said))
     return next(iter(found.values()), None)
 
 

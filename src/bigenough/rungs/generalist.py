@@ -136,7 +136,7 @@ class GeneralistRung:
             endpoint.check_offline()
         store = ReplyStore(terms.store)
         try:
-            abilities = found_out(Asker(endpoint, store, terms, bench.say))
+            abilities = found_out(Asker(endpoint, store, terms, bench.say), self.reply_tokens)
         finally:
             store.close()
         # examples answered in another form than the schema's would pull the model away from both
