@@ -30,7 +30,10 @@ __all__ = ["Job", "read_job"]
 
 @dataclass(frozen=True)
 class Job:
-    """A task, its examples and its splits; ``further`` hashes what else models are told of, by its name."""
+    """A task, its examples and its splits.
+
+    ``further`` hashes what else models are told of, by its name; ``in_memory`` says that no file was read.
+    """
 
     task: Task
     read: Labelled
@@ -40,6 +43,7 @@ class Job:
     data: str
     test: str | None
     further: Mapping[str, str] = field(default_factory=dict)
+    in_memory: bool = False
 
     @property
     def examples(self) -> Examples:
@@ -93,6 +97,7 @@ class Job:
             "bigenough": version("bigenough"),
             "source": {
                 "path": read.source,
+                "in_memory": self.in_memory,
                 "rows": len(self.examples),
                 "sha256": self.data,
                 "text_column": read.text,
@@ -151,7 +156,10 @@ def read_job(data: Any, test: Any, options: Options, name: str | None) -> Job:
     )
     content = _content(read.examples, read.classes, splits)
     key = content_hash(content, options.identity(), length=8)
-    return Job(task, read, splits, key, content, read.sha256, None if held is None else held.sha256)
+    return Job(
+        task, read, splits, key, content, read.sha256, None if held is None else held.sha256,
+        in_memory=not isinstance(data, str | Path),
+    )  # fmt: skip
 
 
 def _content(examples: Examples, classes: tuple[str, ...], splits: Splits) -> str:

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bigenough.atlas.calibrate import Calibration
+from bigenough.atlas.precision import precision
 from bigenough.atlas.probe import Probe
 from bigenough.atlas.subject import subject
 from bigenough.cli.app import app
@@ -112,6 +113,33 @@ def test_what_was_measured_here_tells_how_fast_an_encoder_reads_and_no_pool(monk
     told = run("smollm2-135m", "--calibrate", "--users", "5").output
     assert "what one user gets" in told
     assert "not known" not in told
+
+
+def test_a_computers_own_programs_keep_some_of_its_memory():
+    told = run("7b", "--on", "laptop").output
+    assert re.search(r"fits +(no|tight)", told)
+    assert "fewest devices          2 of 16 GB" in told
+
+
+def test_training_is_planned_by_the_operations_that_utilisation_is_measured_by():
+    """A model made for long texts is trained on shorter ones for most of the time."""
+    given = json.loads(run("--train", "llama-3.1-8b", "--tokens", "15t", "--on", "8xh100-sxm-80gb", "--json").output)
+    lines = {line["label"]: line["figure"] for section in given["sections"] for line in section["lines"]}
+    work, hours, share = (lines[name]["value"] for name in ("training operations", "device-hours", "utilisation"))
+    assert 1 < work * 1e18 / (6 * 8.03e9 * 15e12) < 1.5, "with attention over 8,192 tokens"
+    assert hours == pytest.approx(6 * 8.03e9 * 15e12 / (989e12 * share / 100) / 3600, rel=0.05)
+    assert "Sequences of 8,192 tokens." in given["assumptions"]
+
+
+def test_a_device_without_a_rating_has_no_energy():
+    told = run("--train", "7b", "--tokens", "140b", "--on", "64xtpuv5e").output
+    assert "unknown: no power rating" in told
+    assert "emissions" not in told.partition("Energy")[2].partition("\n\n")[0]
+
+
+@pytest.mark.parametrize(("given", "bits"), [("2.06", 2.06), ("4.05", 4.05), ("8.0", 8), ("8-bit", 8), ("16.00", 16)])
+def test_a_number_of_bits_is_that_number(given, bits):
+    assert precision(given).bits == bits
 
 
 def test_tiers_move_with_the_borders_given():

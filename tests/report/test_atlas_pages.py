@@ -76,6 +76,13 @@ def test_a_landscape_of_few_models_still_says_what_it_can():
         landscape_page([])
 
 
+@pytest.mark.parametrize("size", [2.7e9, 27e9])
+def test_models_of_one_size_have_an_axis_too(size):
+    some = [one for one in models() if one.params and abs(one.params / size - 1) < 0.02]
+    assert some
+    assert "parameters" in landscape_page(some)
+
+
 def test_the_bill_shows_the_claims_beside_what_follows(pages):
     page = pages["bill"]
     for said in (

@@ -69,7 +69,7 @@ def test_every_answer_renders_as_one_page_that_asks_for_nothing(rendered, name):
         ),
         ("the reference", "No smaller model here will do: this job needs frozen (91 MB)."),
         ("cannot tell", "Your data cannot tell yet whether a smaller model does this job as well as frozen (91 MB)"),
-        ("not good enough", "None of these models reaches the bar of 98.5 % accuracy."),
+        ("not good enough", "None of the models that were put to the test reaches the bar of 98.5 % accuracy."),
         (
             "bar reached",
             "The smallest model proved good enough is linear (4.3 MB): it reaches the bar of 80.0 % accuracy.",
@@ -311,3 +311,56 @@ def test_the_study_can_be_made_again_from_its_page(study):
     assert given["--margin"] == "1.5"
     assert given["--max-size-mb"] == "200.0"
     assert "--bar" not in given
+
+
+def elsewhere(study, name):
+    """The same study with one candidate behind an endpoint."""
+    return with_candidates(
+        study,
+        lambda one: (
+            replace(one, candidate={**one.candidate, "remote": True, "size_bytes": None}) if one.name == name else one
+        ),
+    )
+
+
+def test_what_runs_elsewhere_is_said_to_be_packed_nowhere(studies):
+    chosen = Page(render(elsewhere(studies["the reference"], "frozen"))).text
+    assert "Use frozen at its endpoint; nothing is packed" in chosen
+    safe = Page(render(elsewhere(studies["cannot tell"], "frozen"))).text
+    assert "it is the safe choice, at its endpoint; nothing is packed" in safe
+    for text in (chosen, safe, Page(render(studies["not good enough"])).text):
+        assert "bigenough predict" not in text
+        assert "ready in specialist/" not in text
+    assert "bigenough predict" in Page(render(studies["proved"])).text
+
+
+def test_an_endpoint_is_not_the_smallest_model_for_having_no_size(study):
+    alone = {**study.verdict, "comparisons": [], "winner": "frozen", "safe_choice": "frozen", "deciding": None}
+    alone |= {"smallest_provable_margin": None, "rows_needed": None}
+    text = Page(render(elsewhere(replace(study, verdict=alone), "frozen"))).text
+    assert "no smaller model could be put to the test" in text
+    assert "The smallest model is also the best" not in text
+
+
+def test_where_nothing_was_tested_no_model_is_said_to_have_failed(studies):
+    study = studies["not good enough"]
+    untested = {**study.verdict, "comparisons": [], "deciding": None, "smallest_provable_margin": None}
+    text = Page(render(replace(study, verdict=untested))).text
+    assert "No model could be put to the test" in text
+    assert "None of the models" not in text
+
+
+def test_levels_and_margins_are_written_with_the_digits_they_have(study):
+    first, *others = study.verdict["comparisons"]
+    verdict = {**study.verdict, "alpha": 0.025, "margin": 0.0125, "comparisons": [{**first, "level": 0.0125}, *others]}
+    text = Page(render(replace(study, verdict=verdict))).text
+    assert "in at most 2.5 % of studies" in text
+    assert "with 98.75 % confidence" in text
+    assert "a proof needs it above −1.25 points" in text
+
+
+def test_a_table_in_memory_has_no_path_to_print(study):
+    source = {**study.study["source"], "path": "a dict", "in_memory": True}
+    text = Page(render(replace(study, study={**study.study, "source": source}))).text
+    assert "bigenough fit TABLE" in text
+    assert "The table was given as a dict: TABLE stands for a file of it." in text

@@ -285,3 +285,17 @@ def test_groups_come_from_the_examples(home):
         assert read_study(home).groups.tolist() == ["x", "z"]
     finally:
         (Path(home) / "examples.parquet").unlink()
+
+
+def test_models_that_were_all_made_from_others_have_a_chart_too(home):
+    """As where an endpoint, which has no size, taught all that come near the best."""
+    whole = read_study(home)
+    small = [one for one in whole.candidates if one.candidate.get("made_from")]
+    assert small
+    parent = next(one for one in whole.candidates if one.candidate.get("made_from") is None)
+    twin = replace(
+        small[0], name="another", candidate={**small[0].candidate, "size_bytes": 3 * small[0].candidate["size_bytes"]}
+    )
+    bare = replace(parent, candidate={**parent.candidate, "remote": True, "size_bytes": None})
+    page = render(replace(whole, candidates=(bare, small[0], twin)))
+    assert "before shrinking none near" in page

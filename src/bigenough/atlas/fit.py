@@ -159,13 +159,17 @@ def devices_needed(
     context: float = 2048,
     sequences: float = 1,
     most: int = 65536,
+    is_host: bool = False,
 ) -> int | None:
-    """The fewest devices of one memory that hold a model; ``None`` when the runtime alone fills each."""
+    """The fewest devices of one memory that hold a model; ``None`` when the runtime alone fills each.
+
+    ``is_host`` says that each is a computer, whose other programs keep some of it, as in ``Box``.
+    """
     low, high = 1, 1
 
     def holds(devices: int) -> bool:
         parts = serving_memory(params, how, shape, devices=devices, context=context, sequences=sequences)
-        return fit(parts, Box("device", memory_gb, devices)).fits
+        return fit(parts, Box("device", memory_gb, devices, is_host)).fits
 
     while not holds(high):
         low, high = high + 1, high * 2

@@ -57,7 +57,7 @@ def serving_plan(model: Subject, on: Hardware, asked: Serving = Serving()) -> Pl
     fills = {"context": asked.context, "sequences": asked.sequences}
     parts = serving_memory(model.count, asked.how, model.shape, devices=on.devices, **fills)
     room = fit(parts, on.box)
-    needed = devices_needed(model.count, asked.how, model.shape, on.memory_gb, **fills)
+    needed = devices_needed(model.count, asked.how, model.shape, on.memory_gb, is_host=on.box.is_host, **fills)
     holding = on.devices if room.fits else needed
     sections = [_size(model, asked), _memory(parts, room, needed, on)]
     sections += _running(model, on, asked, needed, holding)
@@ -109,14 +109,16 @@ def _by_memory(model: Subject, on: Hardware, asked: Serving) -> Plan:
     """The plan of a model that no token passes through: weights and runtime, and no speed."""
     parts = serving_memory(model.count, asked.how, None, devices=on.devices)
     held = (parts[0], parts[-1])
-    needed = math.ceil(parts[0].mid / max(on.memory_gb - parts[-1].mid / on.devices, 1e-9))
+    room = fit(held, on.box)
+    each = room.room.mid / on.devices - parts[-1].mid / on.devices
+    needed = math.ceil(parts[0].mid / each) if each > 0 else None
     tables = "embedding tables" in model.architecture
     tier = "set apart" if tables else str(tiers.tier_by_count(model.params, asked.borders))
     why = "tables, of which a request touches a few rows" if tables else "sizes of such models compare with no other"
     count = Line("parameters", model.count)
     sections = (
         Section("Size", (count, Line("tier by count", tier, why))),
-        _memory(held, fit(held, on.box), needed if on.memory_gb > parts[-1].mid / on.devices else None, on),
+        _memory(held, room, needed, on),
         Section("Speed", (Line("speed", f"not planned: {model.architecture} does not work through tokens"),)),
     )
     return Plan(f"{model.name} on {called(on)}", sections, ("Planned by memory alone.", "GB are 10^9 bytes."))

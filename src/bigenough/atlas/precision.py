@@ -123,7 +123,7 @@ def precision(text: str | float) -> Precision:
     >>> precision("8-bit").name, precision("q4_k_m").name
     ('int8', 'Q4_K_M')
     """
-    key = re.sub(r"\s+|-?bits?$", "", str(text).strip().lower()).replace(".0", "")
+    key = re.sub(r"\.0+$", "", re.sub(r"\s+|-?bits?$", "", str(text).strip().lower()))
     key = _ALIASES.get(key, key)
     if key in _PLAIN:
         return _PLAIN[key]

@@ -17,6 +17,9 @@ from bigenough.quantity.range import Range, exact
 
 __all__ = ["training_plan"]
 
+USUAL_CONTEXT = 8192
+"""Tokens of a training sequence at most; models are made for longer ones in a short last stage."""
+
 
 def training_plan(
     model: Subject,
@@ -31,10 +34,13 @@ def training_plan(
     served: float | None = None,
 ) -> Plan:
     """What training a model on some tokens takes, and whether that is a good use of them."""
+    context = min(model.shape.context or 2048, USUAL_CONTEXT) if model.shape else 0
     if flops is None:
-        work = compute.training_flops(model.active_count, tokens, shape=model.shape, architecture=model.architecture)
+        how = model.architecture
+        work = compute.training_flops(model.active_count, tokens, shape=model.shape, context=context, architecture=how)
+        counted = compute.training_flops(model.active_count, tokens, architecture=how)  # as utilisation is
     else:
-        work = exact(flops, "FLOP", "training operations C", "given").to("EFLOP")
+        work = counted = exact(flops, "FLOP", "training operations C", "given").to("EFLOP")
     if on.chip is None or not on.chip.peak_flops:
         raise BadOption(f"{on.name}: training is planned on accelerators whose peak is known, such as 8xh100-sxm-80gb.")
     held = memory.training_memory(
@@ -43,10 +49,10 @@ def training_plan(
         shape=model.shape,
         zero=zero if on.devices > 1 else 0,
         devices=on.devices,
-        tokens=(model.shape.context or 2048) if model.shape else 0,
+        tokens=context,
     )
     share = time.utilisation(on.chip.peak_flops)
-    hours = time.device_hours(work, on.chip.peak_flops, share)
+    hours = time.device_hours(counted, on.chip.peak_flops, share)
     sections = [
         _work(work),
         _training_memory(held, on, method, zero, model.shape is not None),
@@ -58,6 +64,7 @@ def training_plan(
     if served is not None:
         sections.append(_lifetime(model.active, tokens, served))
     assumptions = (
+        *([f"Sequences of {context:,} tokens."] if context else ()),
         "One run that goes well: no restarts, no failed starts; the project lines say what a whole project takes.",
         _accuracy(),
         "Emissions are location-based: certificates are not counted.",
@@ -94,7 +101,10 @@ def _training_memory(held: Range, on: Hardware, method: str, zero: int, shaped: 
 
 def _training_energy(hours: Range, on: Hardware, grid: str, pue: float) -> Section:
     watts, measured = (on.chip.tdp_w, on.chip.measured_w) if on.chip else (None, None)
-    used = energy.energy(hours, energy.power(watts or 400, measured), pue)
+    known = measured or watts
+    if known is None:
+        return Section("Energy", (Line("electricity", f"unknown: no power rating of {on.name} is known"),))
+    used = energy.energy(hours, energy.power(watts or known, measured), pue)
     facts = grid_of(grid)
     intensity = exact(facts.kg_per_kwh, "kgCO2e/kWh", f"grid of {facts.country}, {facts.year}", facts.source)
     return Section(

@@ -54,20 +54,24 @@ def fit_command(study: Json) -> str:
         *_chosen(options.get("limits") or {}, _LIMITS, {}),
         *_chosen(options.get("generalist") or {}, _GENERALIST, _defaults_of_generalist()),
     ]
-    table = str(study.get("source", {}).get("path", "TABLE"))
+    source = study.get("source", {})
+    table = "TABLE" if source.get("in_memory") else str(source.get("path", "TABLE"))
     return " \\\n    ".join(shlex.join(words) for words in (["bigenough", "fit", table], *chosen))
 
 
 def unnamed_inputs(study: Json) -> str | None:
-    """What else the study was given, of which study.json holds a hash and no path; None if nothing."""
-    given = [told for name, told in _INPUTS.items() if (study.get("identity") or {}).get(name) is not None]
-    if not given:
-        return None
-    listed = given[0] if len(given) == 1 else f"{', '.join(given[:-1])} and {given[-1]}"
-    return (
-        f"This study was also given {listed}. Where they lie is not recorded: without the same ones the command makes "
-        "another study."
-    )
+    """What the study was given of which study.json holds a hash and no path; None if nothing."""
+    told, source = [], study.get("source", {})
+    if source.get("in_memory"):
+        told.append(f"The table was given as {source.get('path')}: TABLE stands for a file of it.")
+    given = [name for key, name in _INPUTS.items() if (study.get("identity") or {}).get(key) is not None]
+    if given:
+        listed = given[0] if len(given) == 1 else f"{', '.join(given[:-1])} and {given[-1]}"
+        told.append(
+            f"This study was also given {listed}. Where they lie is not recorded: without the same ones the command "
+            "makes another study."
+        )
+    return " ".join(told) or None
 
 
 def key_told(study: Json) -> str | None:

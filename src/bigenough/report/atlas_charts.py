@@ -166,10 +166,8 @@ def stacked(years: Mapping[int, Mapping[str, int]], frame: Frame) -> Chart:
 def _axis(channel: Any, field: str, axis: Axis) -> Any:
     scale = alt.Scale(type="log" if axis.log else "linear", domain=[axis.low, axis.high], nice=False)
     # Vega's own number words would say 1G for 10^9; the ticks bring theirs.
-    label = (
-        " : ".join(f"abs(datum.value / {value!r} - 1) < 1e-6 ? '{words}'" for value, words in axis.ticks if value)
-        + " : ''"
-    )
+    named = [f"abs(datum.value / {value!r} - 1) < 1e-6 ? '{words}'" for value, words in axis.ticks if value]
+    label = " : ".join([*named, "''"])
     return channel(
         field, title=axis.title, scale=scale, axis=alt.Axis(values=[value for value, _ in axis.ticks], labelExpr=label)
     )

@@ -37,12 +37,10 @@ def sizes(sized: Sequence[Model], apart: Sequence[Model], borders: Borders) -> l
     counts = [spot.y for spot in spots]
     x = Axis("", years[0] - 0.6, years[-1] + 1.1, [(year, str(year)) for year in years], log=False)
     short = x._replace(ticks=[(year, f"’{year % 100:02}") for year in years])
-    y = Axis(
-        "parameters",
-        min(counts) / 2,
-        max(counts) * 3,
-        [tick for tick in COUNTS if min(counts) / 2 <= tick[0] <= max(counts) * 3],
-    )
+    low, high = min(counts) / 2, max(counts) * 3
+    if not any(low <= count <= high for count, _ in COUNTS):  # sizes of one decade: down to where it begins
+        low = max((count for count, _ in COUNTS if count < low), default=low)
+    y = Axis("parameters", low, high, [tick for tick in COUNTS if low <= tick[0] <= high])
     levels = [Level(size, words) for size, words in borders.named() if y.low < size < y.high]
     described = (
         f"{len(sized)} models by year and parameters on a logarithmic axis, from {compact(min(counts))} to "

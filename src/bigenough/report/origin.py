@@ -35,12 +35,16 @@ def reproduce(view: View) -> Html:
 
 def _commands(view: View) -> str:
     folder = shlex.quote(view.files.folder)
+    chosen = view.winner or view.safe
+    packed = [
+        "# put the packed model to work",
+        f"bigenough predict {folder}/specialist new.csv",
+    ]
     return "\n".join(
         [
             "# recompute every statistic from the stored predictions",
             f"bigenough verify {folder}",
-            "# put the packed model to work",
-            f"bigenough predict {folder}/specialist new.csv",
+            *(packed if chosen is not None and not chosen.remote else ()),
             "# make the study again",
             fit_command(view.files.study),
         ]

@@ -147,7 +147,8 @@ def _panel(view: View, name: str, x_title: str, cost: Callable[[Contender], floa
 
 def _bar_line(view: View) -> tuple[float | None, str]:
     if view.bar is not None:
-        return view.bar - view.verdict["margin"], f"the bar, {percent(view.bar)}"
+        below = f"{bound(view.verdict['margin'])} below " if view.verdict["margin"] else ""
+        return view.bar - view.verdict["margin"], f"{below}the bar, {percent(view.bar)}"
     if view.reference is None or view.verdict["reference"].get("score") is None:
         return None, ""
     margin = view.verdict["margin"]
@@ -186,7 +187,8 @@ def rungs(view: View) -> Html:
     note = element(
         "p",
         f"Difference: points against {target}. Least it can be: the one-sided lower bound "
-        f"at the test's level; a proof needs it above {points(-view.verdict['margin'])}.",
+        f"at the test's level; a proof needs it above {'−' if view.verdict['margin'] else ''}"
+        f"{bound(view.verdict['margin'])}.",
         class_="note",
     )
     how = element(

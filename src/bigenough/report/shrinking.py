@@ -204,4 +204,4 @@ def _frontiers(view: View, made: list[Shrunk]) -> Html | None:
 
 
 def _listed(frontier: list[shrinking_chart.Step]) -> str:
-    return ", ".join(f"{dot.name} {percent(dot.score)} at {dot.size_mb:.3g} MB" for dot in frontier)
+    return ", ".join(f"{dot.name} {percent(dot.score)} at {dot.size_mb:.3g} MB" for dot in frontier) or "none near"

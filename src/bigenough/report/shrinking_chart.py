@@ -70,10 +70,8 @@ def frontiers(dots: Sequence[Step], frame: Frame, *, y_title: str) -> Chart:
         "score:Q", title=f"{y_title}, %", scale=alt.Scale(domain=y_domain, nice=False), axis=alt.Axis(tickCount=6)
     )
     own, every = best_at_each_size([dot for dot in dots if dot.parent is None]), best_at_each_size(dots)
-    layers = [
-        _stairs(own, x_domain[1], "var(--muted)", [5, 3]).encode(x=x, y=y),
-        _stairs(every, x_domain[1], "var(--good)", [1, 0]).encode(x=x, y=y),
-    ]
+    stairs = [(own, "var(--muted)", [5, 3]), (every, "var(--good)", [1, 0])]
+    layers = [_stairs(each, x_domain[1], colour, dash).encode(x=x, y=y) for each, colour, dash in stairs if each]
     by_name = {dot.name: dot for dot in dots}
     pairs = [(by_name[dot.parent], dot) for dot in dots if dot.parent in by_name]
     for pair in pairs:
@@ -120,7 +118,7 @@ def _sides(
     for dot in dots:
         across, down = place(dot)
         board.take(Box(across - 7, down - 7, across + 7, down + 7))
-    for frontier in stairs:
+    for frontier in filter(None, stairs):
         for (left, level), (right, after) in pairwise([*map(place, frontier), (wide, place(frontier[-1])[1])]):
             board.take(Box(left, level - 1, right, level + 1))
             board.take(Box(right - 1, min(level, after), right + 1, max(level, after)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,17 +61,18 @@ def _proved(view: View) -> str:
         return f"The smaller model is big enough: {_named(winner)} {_good(view)}."
     if view.comparisons:
         return f"No smaller model here will do: this job needs {_named(winner)}."
-    if any(
-        one is not winner and one.size_bytes and one.size_bytes < (winner.size_bytes or 0) for one in view.contenders
-    ):
+    larger = math.inf if winner.remote else winner.size_bytes or 0
+    if any(one is not winner and one.size_bytes and one.size_bytes < larger for one in view.contenders):
         return f"Use {_named(winner)}: no smaller model could be put to the test."
     return f"The smallest model is also the best: use {_named(winner)}."
 
 
 def _not_good_enough(view: View) -> str:
-    if view.bar is not None:
-        return f"None of these models {_good(view)}."
-    return f"No model within your limits {_good(view)}."
+    if not view.comparisons:
+        return (
+            f"No model could be put to the test: none that is within your limits is known to be one that {_good(view)}."
+        )
+    return f"None of the models that were put to the test {_good(view)}."
 
 
 def _cannot_tell(view: View) -> str:
@@ -134,7 +136,7 @@ def next_steps(view: View) -> list[str]:
     """What the answer means for the reader; at most three steps."""
     answer = view.verdict["answer"]
     if answer == "proved":
-        steps = [f"Ship {view.winner.name if view.winner else 'the winner'}: it is packed and ready in specialist/."]
+        steps = [_ship(view)]
         steps += [_expect(view), _watch(view)]
     elif answer == "cannot tell":
         steps = [_label_more(view), _meanwhile(view), _wider_margin(view)]
@@ -145,6 +147,12 @@ def next_steps(view: View) -> list[str]:
             "Read the errors below: labels that contradict each other cap every model.",
         ]
     return [step for step in steps if step][:3]
+
+
+def _ship(view: View) -> str:
+    if view.winner is not None and view.winner.remote:
+        return f"Use {view.winner.name} at its endpoint; nothing is packed, since it does not run here."
+    return f"Ship {view.winner.name if view.winner else 'the winner'}: it is packed and ready in specialist/."
 
 
 def _expect(view: View) -> str:
@@ -182,7 +190,8 @@ def _label_more(view: View) -> str:
 def _meanwhile(view: View) -> str:
     if view.safe is None:
         return "Until then, no model here is safe to ship under your limits."
-    return f"Until then, use {_named(view.safe)}: it is the safe choice, packed in specialist/."
+    where = "at its endpoint; nothing is packed" if view.safe.remote else "packed in specialist/"
+    return f"Until then, use {_named(view.safe)}: it is the safe choice, {where}."
 
 
 def _wider_margin(view: View) -> str:
@@ -232,7 +241,7 @@ def promise(view: View) -> str:
         rows = f"{count(early['asked'])} of {count(early['of'])} certify rows, by a test that may be looked at any time"
     return (
         f"The promise: a model that is in truth {worse} is crowned in at most "
-        f"{percent(verdict['alpha'], 0 if verdict['alpha'] >= 0.01 else 1)} of studies like this one "
+        f"{100 * verdict['alpha']:.4g} % of studies like this one "
         f"(α = {verdict['alpha']:g}, one-sided; {rows})."
     )
 
@@ -248,7 +257,7 @@ def nominee_sentence(view: View, comparison: Mapping[str, Any]) -> str:
     if comparison["decision"] == "not tested":
         return f"{name} was nominated and not tested: {ended}, which ends the sequence. For the record: {found}."
     found += (
-        f", and with {percent(1 - comparison['level'], 0)} confidence no less than {points(comparison['lower'], 2)}"
+        f", and with {100 * (1 - comparison['level']):.4g} % confidence no less than {points(comparison['lower'], 2)}"
     )
     if comparison["decision"] == "passed":
         return f"{name} is proved good enough: {found}; {_allowed(view, margin)}."
