@@ -171,3 +171,21 @@ def test_what_to_do_next_names_numbers_that_work(desk: Desk) -> None:
     assert "50 can still be drawn" not in said
     assert "50 can still be drawn" in too_few(desk.checked, N, 0.015, alpha=0.05, bar=None)
     assert "--margin" in too_few(desk.checked, N, 0.0, alpha=0.05, bar=None)
+
+
+def test_what_is_written_into_the_sheet_meanwhile_stays(desk: Desk) -> None:
+    """A colleague fills in rows while the terminal waits; one of them is the row that it asks about."""
+    desk.draw(4)
+    first, second, third, last = desk.order[:4]
+    asked, notes = list[str](), list[str]()
+
+    def ask(prompt: str) -> str | None:
+        number = len(asked)
+        asked.append(prompt)
+        if number == 1:
+            desk.sheet.labelled(last, LABELS[1]).labelled(second, LABELS[1]).write()
+        return ["1", "1", "1"][number] if number < 3 else None
+
+    desk.check(ask, notes.append)
+    assert desk.sheet.labels == {first: LABELS[0], second: LABELS[1], third: LABELS[0], last: LABELS[1]}
+    assert any(f"Row {second} was given the label {LABELS[1]}" in note for note in notes)

@@ -99,3 +99,13 @@ def test_suggestions_show_only_where_they_are_given() -> None:
         person = Person("q")
         person.answers([Question(1, "WIN", suggestion)], ("ham", "spam"))
         assert any("the generalist says" in line for line in person.seen) is bool(suggestion)
+
+
+def test_what_a_class_means_cannot_move_the_cursor() -> None:
+    person = Person("?", "q")
+    interview(
+        ROWS, ("ham", "spam"), {}, ask=person.ask, tell=person.seen.append, keep=lambda *_: None,
+        descriptions={"spam": "un\x1b[2Jwanted"},
+    )  # fmt: skip
+    assert any("wanted" in line for line in person.seen)
+    assert not any("\x1b" in line for line in person.seen)

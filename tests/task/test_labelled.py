@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from bigenough.errors import BadOption, ColumnNotFound, NotEnoughLabels
+from bigenough.task.descriptions import read_descriptions
 from bigenough.task.labelled import MAX_CHARS, labelled, texts_of, with_official_test
 from bigenough.task.reading import read_table
 from bigenough.task.times import read_times
@@ -154,9 +155,8 @@ def test_rows_that_cannot_be_read_are_told_of_where_only_texts_are_asked_for(tmp
     path = tmp_path / "a.csv"
     path.write_text('text,id\none,1\ntwo, three,2\nfour,3\n"bad" q,4\n')
     found = texts_of(read_table(path), text="text")
-    assert found.rows.tolist() == [1, 3]
+    assert found.rows.tolist() == [1, 3, 4]
     assert any("1 row left out" in said and "rows 2" in said for said in found.decisions)
-    assert any("1 row left out" in said and "rows 4" in said for said in found.decisions)
 
 
 def test_official_test_shares_group_names():
@@ -175,3 +175,19 @@ def test_texts_for_prediction_keep_every_row():
     assert [len(text) for text in found.texts] == [13, 0, MAX_CHARS]
     assert found.rows.tolist() == [1, 2, 3]
     assert any("1 row with no text (rows 2)" in said for said in found.decisions)
+
+
+def test_no_cell_reaches_the_screen_with_its_escapes():
+    table = table_of(["a", "b", "c", "d"], ["\x1b]0;x\x07Spam", "\x1b]0;x\x07spam", "ham", "ham"])
+    data = labelled(table, text="text", label="label")
+    assert any("Spam" in said for said in data.decisions)
+    assert not any("\x1b" in said for said in data.decisions)
+
+
+def test_descriptions_may_have_no_header(tmp_path):
+    path = tmp_path / "meanings.csv"
+    path.write_text("refund,wants money back\nlogin,cannot sign in\n")
+    meant = {"refund": "wants money back", "login": "cannot sign in"}
+    assert read_descriptions(path, ["login", "refund"]) == meant
+    path.write_text("label,meaning\nrefund,wants money back\nlogin,cannot sign in\n")
+    assert read_descriptions(path, ["login", "refund"]) == meant

@@ -165,3 +165,20 @@ def test_normal_limit_alone_would_miss_too_often():
         ours += found.low <= 0.95 <= found.high
     assert normal / studies < 0.93
     assert ours / studies >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / studies)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n_unchecked", "wrong"), [(10_000, 0.009), (10_000, 0.002), (50_000, 0.005), (100_000, 0.004), (100_000, 0.02)]
+)
+def test_class_shares_of_a_model_that_hardly_errs_cover(n_unchecked, wrong):
+    """All its errors go one way, and two hundred checked rows often show none of them."""
+    rng, n, studies, hits, truth = np.random.default_rng(9), 200, 2000, 0, 0.25
+    for _ in range(studies):
+        checked = rng.multinomial(n, [truth, wrong, 1 - truth - wrong])  # of the class, wrongly put there, neither
+        more = rng.multinomial(n_unchecked, [truth, wrong, 1 - truth - wrong])
+        found = class_shares(
+            np.repeat([1, 0, 0], checked), np.repeat([1, 1, 0], checked), np.repeat([1, 1, 0], more), 2
+        )[1]
+        hits += found.low <= truth <= found.high
+    assert hits / studies >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / studies)

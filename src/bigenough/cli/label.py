@@ -222,10 +222,16 @@ def _fit(desk: Desk, current: Round, options: dict[str, Any]) -> Study:
             raise
         except StudyMismatch as error:
             told = str(error).partition(" and is never overwritten")[0]
-            raise StudyMismatch(
-                f"{told}. Checked rows certify once: give the options of then, or have further rows checked "
-                "(--check N) for a verdict with these."
-            ) from error
+            if not (current.study / "plan.json").exists():
+                way = f"No row was opened yet: give the options of then, or remove {current.study} and run it again"
+            elif not (current.study / "verdict.json").exists():
+                way = "Checked rows certify once, and its plan stands: give the options of then"
+            else:
+                way = (
+                    "Checked rows certify once: give the options of then, or have further rows checked (--check N) for "
+                    "a verdict with these"
+                )
+            raise StudyMismatch(f"{told}. {way}.") from error
 
 
 def _show(summary: Summary, study: Study | None, *, as_json: bool) -> None:

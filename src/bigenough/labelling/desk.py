@@ -142,11 +142,16 @@ class Desk:
         sheet = self.sheet
         questions = [Question(row, self._text_of[row], sheet.suggestions.get(row, "")) for row in sheet.rows]
         labels = sheet.labels
+        mine = dict(labels)
 
         def keep(row: int, label: str) -> None:
-            nonlocal sheet
-            sheet = sheet.labelled(row, label)
-            sheet.write()
+            now = self.sheet  # others may have written into the file while this one waited
+            there = now.labels.get(row)
+            if there not in (None, mine.get(row), label):
+                tell(f"Row {row} was given the label {there} in {now.path} meanwhile: that one stays.")
+                return
+            mine[row] = label
+            now.labelled(row, label).write()
 
         return interview(
             questions, self.work.classes, labels, ask=ask, tell=tell, keep=keep, descriptions=self.work.descriptions

@@ -70,7 +70,7 @@ class _Keys:
         """Every label, one a line."""
         lines = []
         for number, name in enumerate(self.classes, start=1):
-            meaning = f": {descriptions[name]}" if name in descriptions else ""
+            meaning = f": {_UNSEEN.sub(' ', descriptions[name])}" if name in descriptions else ""
             lines.append(f"  {number:>3} {name}{meaning}" if self.numbered else f"  {name}{meaning}")
         return lines
 

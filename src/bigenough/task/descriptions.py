@@ -15,6 +15,8 @@ __all__ = ["read_descriptions"]
 def read_descriptions(given: Mapping[str, str] | str | Path | None, classes: Sequence[str]) -> dict[str, str]:
     """What each class means: a mapping, or a table whose first column is the label and whose second is its meaning.
 
+    The table may have a header or none.
+
     Classes without a description are left out; a label that no class has is an ``InputError``, and so is a table of one
     column.
 
@@ -31,7 +33,10 @@ def read_descriptions(given: Mapping[str, str] | str | Path | None, classes: Seq
             raise InputError(
                 f"{where} has one column, {frame.columns[0]!r}. Expected two: the label and what it means."
             )
-        said = {str(row[0]): str(row[1]) for row in frame.iter_rows() if row[0] is not None and row[1] is not None}
+        rows = [row[:2] for row in frame.iter_rows() if row[0] is not None and row[1] is not None]
+        if frame.columns[0] in classes:  # a table without a header
+            rows.append((frame.columns[0], frame.columns[1]))
+        said = {str(label): str(meaning) for label, meaning in rows}
     unknown = sorted(set(said) - set(classes))
     if unknown:
         raise InputError(

@@ -97,6 +97,8 @@ def few(items: Sequence[object] | NDArray[np.int64], most: int = 10) -> str:
 
 
 def _short(text: str) -> str:
+    # A cell must not move the cursor or colour the screen of whoever is told of it.
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:61])
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

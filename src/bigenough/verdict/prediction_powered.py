@@ -39,6 +39,9 @@ Floats = NDArray[np.float64]
 
 LEAST_CHECKED = 50
 LEAST_EACH = 10
+UNSEEN = 2
+"""So many more checked rows count as if the model had been wrong about a class there: of one that errs on a row in 200,
+200 checked rows often show no error, and the interval would then be that of its own count."""
 
 
 def label_quality(
@@ -121,11 +124,14 @@ def class_shares(
     found = []
     for code in range(n_classes):
         _check_guesses(len(gold), checked[:, code], unchecked[:, code])
-        found.append(_powered(gold == code, checked[:, code], unchecked[:, code], alpha))
+        found.append(_powered(gold == code, checked[:, code], unchecked[:, code], alpha, unseen=UNSEEN))
     return found
 
 
-def _powered(right: NDArray[np.bool_], checked: Floats, unchecked: Floats, alpha: float) -> Interval:
+def _powered(
+    right: NDArray[np.bool_], checked: Floats, unchecked: Floats, alpha: float, *, unseen: int = 0
+) -> Interval:
+    """The interval; ``unseen`` more checked rows count as if the guess had been wrong on them."""
     n, n_unchecked, hits = len(right), len(unchecked), int(right.sum())
     if n < LEAST_CHECKED:
         return _exact(right, alpha, f"; fewer than {LEAST_CHECKED}, so the model's own figures are not used")
@@ -140,7 +146,7 @@ def _powered(right: NDArray[np.bool_], checked: Floats, unchecked: Floats, alpha
     if weight == 0:
         return _exact(right, alpha, "; the model's own figures do not tell right from wrong")
     share = float(y.mean() + weight * (unchecked.mean() - checked.mean()))
-    variance = weight**2 * spread / n_unchecked + float(np.var(y - weight * checked, ddof=1)) / n
+    variance = weight**2 * spread / n_unchecked + float(np.var(y - weight * checked, ddof=1)) / n + unseen / n**2
     plain = float(np.var(y, ddof=1)) / n
     effective = min(n * plain / variance, n + n_unchecked) if variance > 0 else n + n_unchecked
     low, high = _clopper_pearson(share, effective * _student(n, alpha), alpha / 2)

@@ -82,3 +82,9 @@ def test_classes_that_differ_by_a_number_are_not_alike(desk):
     desk.classes = ["level 1", "level 2", "chapter_11", "chapter_12"]
     add_class(desk, "level 3", fit=4, certify=2)
     assert not desk.find("similar_class_names")
+
+
+@pytest.mark.parametrize("names", [("-1", "1"), ("C", "C++"), ("C#", "C"), ("A", "A-"), ("<5", ">5"), ("1.5", "15")])
+def test_classes_that_a_sign_sets_apart_are_not_alike(desk, names):
+    desk.classes = [*names, "delivery", "refund"]
+    assert not desk.find("similar_class_names")

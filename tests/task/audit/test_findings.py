@@ -32,3 +32,12 @@ def test_an_excerpt_is_one_short_line(text):
 @given(st.integers(1, 10**6), st.integers(1, 10**6))
 def test_something_is_never_called_zero_percent(part, whole):
     assert share(part, whole) != "0 %"
+
+
+@pytest.mark.parametrize("at", range(120, 162, 3))
+@pytest.mark.parametrize("told", ["john.smith@example.com", "4111 1111 1111 1111"])
+def test_an_excerpt_never_ends_within_what_identifies_a_person(at, told):
+    text = "word " * 40
+    text = f"{text[:at].rstrip()} {told} and more {text}"
+    found = finding("duplicates", "info", Examples([text], np.zeros(1, np.int64), np.ones(1, np.int64)), [0], "m", "a")
+    assert told[:6] not in found.examples[0].text

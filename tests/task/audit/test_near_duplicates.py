@@ -90,3 +90,12 @@ def test_jaccard_is_a_symmetric_share(left, right):
     assert 0 <= jaccard(left, right) <= 1
     assert jaccard(left, right) == jaccard(right, left)
     assert jaccard(left, left) == 1
+
+
+def test_long_texts_that_share_a_head_alone_are_not_alike():
+    rng = np.random.default_rng(0)
+    head, *tails = (" ".join(rng.choice([f"word{i}" for i in range(500)], 600)) for _ in range(3))
+    keys = [f"{head} {tails[0]}", f"{head} {tails[1]}", f"{head} {tails[0]} x"]
+    assert len(head) > 2000
+    found = near_pairs(keys, np.arange(3), np.zeros(0, np.int64))
+    assert list(zip(found.left, found.right, strict=True)) == [(0, 2)]

@@ -192,7 +192,8 @@ def _alike_pairs(names: Sequence[str], total: Sequence[int]) -> Iterator[tuple[i
 
 
 def _stem(name: str) -> str:
-    bare = re.sub(r"[\W_]+", "", name.casefold())
+    # A sign may be all that sets two classes apart (-1 and 1, C and C++); between letters it is a way of writing.
+    bare = re.sub(r"[\s_]+|(?<=[^\W\d_])[-./]+(?=[^\W\d_])", "", name.casefold()).strip(".,:;\"'")
     if not bare:
         return name
     return bare[:-1] if len(bare) > 3 and bare.endswith("s") and not bare.endswith("ss") else bare

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypedDict, get_args
 
+from bigenough.task.audit.identifiers import find_identifiers, mask
 from bigenough.task.task import Examples
 
 __all__ = [
@@ -115,7 +116,7 @@ def finding(
     """
     places = [int(i) for i in positions]
     quoted = [int(i) for i in (places if shown is None else shown)][:_MAX_EXAMPLES]
-    texts = [excerpt(examples.texts[i]) for i in quoted] if excerpts is None else excerpts
+    texts = [excerpt(hidden(examples.texts[i])) for i in quoted] if excerpts is None else excerpts
     return Finding(
         kind=kind,
         severity=severity,
@@ -125,6 +126,12 @@ def finding(
         advice=advice,
         examples=tuple(ExampleRow(int(examples.rows[i]), text) for i, text in zip(quoted, texts, strict=False)),
     )
+
+
+def hidden(text: str) -> str:
+    """The beginning of a text without what identifies a person, to be cut afterwards: half of it tells too much."""
+    head = text[: 4 * MAX_EXCERPT_CHARS]
+    return mask(head, find_identifiers(head))
 
 
 def excerpt(text: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigenough.quantity import Quantity, modelled, unknown
-from bigenough.task.audit.findings import Finding, counted, excerpt, finding, share
+from bigenough.task.audit.findings import Finding, counted, excerpt, finding, hidden, share
 from bigenough.task.audit.out_of_fold import OutOfFold
 from bigenough.task.task import Examples
 
@@ -123,7 +123,7 @@ def find_label_errors(
     positions = guessed.positions[found.places]
     part = len(positions) / len(labels)
     quoted = [
-        excerpt(f"{classes[int(examples.labels[i])]!r}, rather {classes[int(other)]!r}? {examples.texts[i]}")
+        excerpt(f"{classes[int(examples.labels[i])]!r}, rather {classes[int(other)]!r}? {hidden(examples.texts[i])}")
         for i, other in zip(positions[:6], found.suggested[:6], strict=True)
     ]
     reached = float((guessed.probability.argmax(axis=1) == labels).mean())
