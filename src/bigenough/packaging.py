@@ -117,7 +117,8 @@ def write_next_rows(
     read = pool_texts(table, job)
     places = [place for place, text in enumerate(read.texts) if text.strip()]
     texts, rows = [read.texts[place] for place in places], read.rows[places]
-    here = {name: each for name, each in candidates.items() if not each.remote}  # the pool is not paid for
+    # The pool is not paid for; and who could not be asked about certify is not asked about it either.
+    here = {name: each for name, each in candidates.items() if not each.remote and each.has("certify.npz")}
     learners = {name: each for name, each in here.items() if each.record["place"] > 0} or here
     if not learners or not texts:
         return

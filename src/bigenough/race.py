@@ -217,6 +217,7 @@ class Race:
             except OutOfDisk:
                 raise
             except Exception as error:  # a plugin may raise anything
+                (candidate.folder / "certify.npz").unlink(missing_ok=True)  # with its evidence or not at all
                 self.progress.note(
                     f"{candidate.name} has no figures on certify ({type(error).__name__}: {error}). The verdict does "
                     "not stand on them."

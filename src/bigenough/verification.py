@@ -58,8 +58,7 @@ def _checks(folder: StudyFolder) -> list[Check]:
         checks.append(_check(f"{each.name}: gold labels are those of the examples", np.array_equal(judged.gold, there)))
         checks.append(_check(f"{each.name}: model files have the hashes they were judged with", _unchanged(each)))
         arrays[each.name] = Arrays(judged.predicted, judged.probability, judged.positions)
-        if each.has("evidence.json"):
-            evidence[each.name] = folder.read(f"candidates/{each.folder.name}/evidence.json")
+        evidence[each.name] = folder.read(f"candidates/{each.folder.name}/evidence.json")
     verdict = folder.read("verdict.json")
     plan = folder.read("plan.json")
     checks += [*_as_planned(verdict, plan), *_asked_as_planned(folder, verdict, plan)]

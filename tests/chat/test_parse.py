@@ -61,6 +61,10 @@ def test_other_spellings_and_sentences(reply: str, code: int) -> None:
     assert parse(reply, CLASSES).code == code
 
 
+def test_the_surface_is_the_label_without_its_bullet() -> None:
+    assert parse("- lost card", CLASSES).surface == "lost card"
+
+
 @pytest.mark.parametrize(
     ("reply", "failure"),
     [
@@ -79,6 +83,8 @@ def test_other_spellings_and_sentences(reply: str, code: int) -> None:
         ('{"label": true}', "no known label"),
         ('{"label": "other", "why": "it asks about a lost card"}', "no known label"),
         ("I’m sorry, but I can’t help with lost card.", "refusal"),
+        ("\"I'm sorry, but I can't help with lost card.\"", "refusal"),
+        ('{"label": "I’m sorry, I can’t say lost card"}', "refusal"),
         ("This isn’t about a lost card", "no known label"),
         ('{"label": "card_arr', "no known label"),
         ("card_arrival or lost card", "several labels"),

@@ -122,7 +122,7 @@ def _probed(asker: Asker, tried: Abilities, room: int) -> tuple[Abilities, bool]
 
 
 def _without(tried: Abilities, complaint: str) -> Abilities:
-    """Fewer wishes: the one that the endpoint complains of, else the rarest among those that are left."""
+    """Fewer wishes: the one that the endpoint complains of first, else the rarest among those that are left."""
     facts = tried.as_json()
     told = complaint.lower()
     if "max_completion_tokens" in told and tried.bound == "max_tokens":
@@ -131,7 +131,7 @@ def _without(tried: Abilities, complaint: str) -> Abilities:
         return Abilities.of({**facts, "logprobs": _FEWER_LOGPROBS})
     named = {"response_format": "structured", "json_schema": "structured", "logprobs": "logprobs", "seed": "seed"}
     named["temperature"] = "temperature"
-    complained = [name for word, name in named.items() if word in told]
+    complained = [named[word] for word in sorted(filter(told.__contains__, named), key=told.index)]
     for name in (*complained, "structured", "logprobs", "seed", "temperature"):
         if facts[name]:
             return Abilities.of({**facts, name: False})

@@ -30,7 +30,8 @@ _FENCE = re.compile(r"\A```[\w-]*[ \t]*\n?(.*?)\n?```\Z", re.DOTALL)
 _PREFIX = re.compile(r"\A(?:the\s+)?(?:label|class|category|answer|intent|topic)(?:\s+is)?\s*[:=]\s*", re.IGNORECASE)
 _FIELD = re.compile(r'"(?:label|class|category|answer)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)', re.IGNORECASE)
 _KEYS = ("label", "class", "category", "answer", "labels")
-_NUMBER = re.compile(r"\A(?:[-–]\s+)?(?:#|no\.?|number|option)?\s*(\d{1,6})\s*[.):]?\Z", re.IGNORECASE)
+_NUMBER = re.compile(r"\A(?:#|no\.?|number|option)?\s*(\d{1,6})\s*[.):]?\Z", re.IGNORECASE)
+_BULLET = re.compile(r"\A[-–]\s+")
 _REFUSAL = re.compile(
     r"\A\W*(?:(?:i'?m|i am|we'?re)\s+(?:very\s+|so\s+)?(?:sorry|afraid|unable)|sorry\b"
     r"|i\s+(?:can'?t|cannot|can\s+not|won'?t|will\s+not|must\s+decline|do\s+not\s+feel|don'?t\s+feel)"
@@ -130,7 +131,7 @@ class _Names:
 
     def named(self, text: str, *, numbered: bool = False, how: How | None = None) -> Parsed | None:
         """The class that the whole of a text names, if it names one."""
-        stripped = text.strip(_WRAPPING)
+        stripped = _BULLET.sub("", text.strip(_WRAPPING))
         for given in (text, stripped):
             for spelling, spelled, table in self.tables:
                 code = table.get(spelled(given))
@@ -198,7 +199,8 @@ def _in_json(text: str, names: _Names, numbered: bool) -> Parsed | None:
     if len(found) > 1:
         return Parsed(None, "several labels")
     if said and not found:  # what stands beside the field explains, and may name others
-        return names.searched("\n".join(said))
+        told = "\n".join(said)
+        return Parsed(None, "refusal") if _REFUSAL.match(_straight(told)) else names.searched(told)
     return next(iter(found.values()), None)
 
 

@@ -81,7 +81,7 @@ Bar = Annotated[float | None, typer.Option(help="An absolute reference, as in 0.
 Rungs = Annotated[
     str | None,
     typer.Option(
-        help="Rungs to race, as in majority,linear \\[all installed; mini ones only with --llm].", rich_help_panel=WORK
+        help="Rungs to race, as in majority,linear \\[all that are installed, but no mini ones].", rich_help_panel=WORK
     ),
 ]
 Shrink = Annotated[str, typer.Option(help="Make the best smaller: none, fast, taught or all.", rich_help_panel=WORK)]

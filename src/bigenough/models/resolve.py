@@ -30,6 +30,10 @@ ALSO_READ = (PARTS, "sentence_bert_config.json", "1_Pooling/config.json")
 DOWNLOADED = (*NEEDED, *ALSO_READ, "README.md")
 
 
+_TRIED: set[Path] = set()
+"""Snapshots that this process has tried to complete: the hub is asked once."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Verified files of one pre-trained model.
@@ -201,8 +205,9 @@ def _from_hub(name: str, downloads: Path, offline: bool, reasons: list[str]) -> 
         except (OSError, ValueError):
             continue
         if all((folder / file).is_file() for file in NEEDED):
-            if not (offline or _is_whole(folder, repo)):
+            if not (offline or _is_whole(folder, repo) or folder in _TRIED):
                 # Others download file by file: what pools the tokens may not be there yet. The same version of it.
+                _TRIED.add(folder)
                 with suppress(Exception):  # the hub's client lets errors of several libraries through
                     folder = Path(get(revision=folder.name, cache_dir=place))
             return folder, "hf-cache"
@@ -244,12 +249,12 @@ def _hub_weights(folder: Path, name: str, source: Source, shipped: Shipped | Non
             _checked(folder, {file: kept_as})
     if shipped is not None:
         _checked(folder, {MODEL_FILE: shipped.sha256[MODEL_FILE]})
-    repo = name.partition("@")[0]
-    note = None
+    repo, _, revision = name.partition("@")
+    note, pinned = None, f" --revision {revision}" if revision else ""
     if not _is_whole(folder, repo):
         note = (
             f"its copy in {folder} has no {PARTS}, and whether the model has one is not known, so the mean over tokens "
-            f"is taken for a text; `hf download {repo}` completes the copy"
+            f"is taken for a text; `hf download {repo}{pinned}` completes the copy"
         )
     return Weights(folder, name, source, licence_of(folder), _hashes(folder), note)
 

@@ -182,8 +182,9 @@ def candidate_key(rung: Rung, data: str, task: Task, budget: Budget, weights: Ma
             "data": data,
             "metric": task.metric,
             "budget": [budget.trials, budget.minutes],
-            # Where weights came from does not matter, and changes once a download lies in a cache.
-            "weights": {name: value for name, value in weights.items() if name != "source"},
+            # Where weights came from does not matter, and changes once a download lies in a cache; nor what is said of
+            # that.
+            "weights": {name: value for name, value in weights.items() if name not in ("source", "note")},
             "made_from": getattr(rung, "made_from", None),
             "allowed": getattr(rung, "allowed_flips", None),
             "seed": seed,

@@ -214,8 +214,11 @@ class _Field:
             return
         del self.purse.held[_CURVES]
         for one in self._with_curves():
-            share = CURVE_SHARE if is_costly(one.rung) else 1.0
-            if (one.seconds_on(part) or 0.0) <= share * self.purse.left:
+            share, foretold = 1.0, one.seconds_on(part) or 0.0
+            whole = one.chosen.at(one.parts[-1])
+            if is_costly(one.rung) and whole is not None:  # its settings differ in what they take
+                share, foretold = CURVE_SHARE, part.share * whole.record.seconds
+            if foretold <= share * self.purse.left:
                 self.fit(one, one.chosen, part)
 
     def _with_curves(self) -> list[Contestant]:

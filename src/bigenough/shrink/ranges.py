@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from bigenough.models.bert import BertModel, Layer
-from bigenough.models.encoder import SLOW_FUSIONS, tokenised
+from bigenough.models.encoder import SLOW_FUSIONS, token_rows
 from bigenough.models.graph import layer_graph, tokens_graph
 
 __all__ = [
@@ -147,7 +147,7 @@ def inner_values(
     alone: whoever keeps those of all layers needs several times the encoder's memory.
     """
     rows: list[NDArray[np.int64]] = []
-    for row in tokenised(tokenizer, texts, model.config.max_length):
+    for row in token_rows(tokenizer, texts, model.config.max_length):
         rows.append(np.array(row))
         if sum(map(len, rows)) >= TOKENS:
             break

@@ -17,8 +17,10 @@ from bigenough.task.table import LeftOut, Table, count, few
 __all__ = ["read_json_table"]
 
 
-def read_json_table(text: Text, *, where: str, sha256: str) -> Table:
+def read_json_table(text: Text, *, where: str, sha256: str, lines: bool = False) -> Table:
     """The table in JSON: an object a line, an array of objects, or an object of columns.
+
+    ``lines`` says that the file calls itself JSON lines: an object on a line of its own is then a row.
 
     Raises:
         UnreadableTable: there is no row, more than half of the lines cannot be read, or the document has another shape.
@@ -26,7 +28,7 @@ def read_json_table(text: Text, *, where: str, sha256: str) -> Table:
     start = _first_letters(text)
     if not start:
         raise UnreadableTable(f"{where} is empty. One JSON object a line was expected.")
-    may_be_document = start.startswith("[") or not _is_object(start) or _holds_rows(start, text)
+    may_be_document = start.startswith("[") or not _is_object(start) or (not lines and _holds_rows(start, text))
     if may_be_document and (table := _document(text, where, sha256)) is not None:
         return table
     return _lines(text, where, sha256)

@@ -118,7 +118,7 @@ def _read_file(path: Path, where: str, named: Collection[str]) -> Table:
         return _in_memory(frame, where, sha256, decisions=decisions, nested=nested)
     text = decode(data, where=where)
     if suffix in _JSON:
-        table = read_json_table(text, where=where, sha256=sha256)
+        table = read_json_table(text, where=where, sha256=sha256, lines=suffix != ".json")
     else:
         table = read_delimited(text, where=where, suffix=suffix, sha256=sha256, named=named)
     if not len(table):

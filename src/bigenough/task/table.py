@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -96,9 +97,12 @@ def few(items: Sequence[object] | NDArray[np.int64], most: int = 10) -> str:
     return shown if len(items) <= most else f"{shown} and {len(items) - most:,} more"
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
 def _short(text: str) -> str:
     # A cell must not move the cursor or colour the screen of whoever is told of it.
-    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:61])
+    text = _CONTROL.sub("\ufffd", text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -271,7 +271,8 @@ def _truth(question: Question, assumed: float) -> str:
     """What the number of rows assumes."""
     if question.reference is None:
         side = "above" if assumed > 0 else "below"
-        apart = f"{100 * abs(assumed):.2g} points {side} the bar" if assumed else "the bar itself"
+        points = f"{100 * abs(assumed):.2g}"
+        apart = f"{points} point{'' if points == '1' else 's'} {side} the bar" if assumed else "the bar itself"
         return f"its true score is {apart}"
     if abs(assumed) >= 5e-4:
         return f"the true difference is {100 * assumed:+.1f} points"
@@ -284,11 +285,12 @@ def _missing_sentence(prove: bool, total: int | None, n: int, truth: str, questi
     if total is None:
         return f"Even ten million rows would not {aim} if {truth}."
     where = "" if question.groups is None else " in new groups"
+    border = "bar" if question.reference is None and not question.margin else "margin"
     as_here = "" if question.reference is None else " and the models disagree as often as here"
     if total > HOPELESS * n:
         return (
             f"No realistic number of labels will settle it: about {rounded_up(total):,} fresh test rows{where} would "
-            f"{aim}, with a chance of {100 * TARGET_POWER:.0f} %, if {truth}, which is next to the margin."
+            f"{aim}, with a chance of {100 * TARGET_POWER:.0f} %, if {truth}, which is next to the {border}."
         )
     return (
         f"A fresh test of about {rounded_up(total):,} labelled rows{where} (--test) would {aim}, with a chance of "

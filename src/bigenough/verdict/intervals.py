@@ -90,7 +90,9 @@ def metric_intervals(
     level = (1 - confidence) / 2
     found: dict[str, Interval] = {}
     names: tuple[MetricName, ...] = ("accuracy", "balanced_accuracy", "macro_f1")
-    resampled = resample_all(names, gold, predicted, groups=groups, seed=seed, n_resamples=n_resamples)
+    resampled = resample_all(
+        names, gold, predicted, groups=groups, seed=seed, n_resamples=n_resamples, unseen_groups=False
+    )
     for name, result in resampled.items():
         low, high = max(0.0, result.bound(level, "lower")), min(1.0, result.bound(level, "upper"))
         found[name] = Interval(result.estimate, low, high, "BCa bootstrap with a score-type guard" + _over(groups))

@@ -165,8 +165,13 @@ def resample_all(
     groups: Codes | None = None,
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
+    unseen_groups: bool = True,
 ) -> dict[MetricName, Resampled]:
-    """``resample`` for several metrics from one set of draws."""
+    """``resample`` for several metrics from one set of draws.
+
+    ``unseen_groups`` False leaves whole groups that may be discordant unseen out of the guard, for intervals that
+    describe and prove nothing.
+    """
     table = _Table.of(gold, predicted, reference)
     members, totals = _units(table, groups)
     n_units = int(totals.sum())
@@ -177,7 +182,7 @@ def resample_all(
         counts = draws if members is None else draws @ members
         for name in names:
             replicates[name][start : start + len(draws)] = table.values(name, counts)
-    return {name: _summary(table, name, members, totals, replicates[name]) for name in names}
+    return {name: _summary(table, name, members, totals, replicates[name], unseen_groups) for name in names}
 
 
 def _summary(
@@ -186,6 +191,7 @@ def _summary(
     members: sparse.csr_array | None,
     totals: Floats,
     replicates: Floats,
+    unseen_groups: bool,
 ) -> Resampled:
     n_units = int(totals.sum())
     estimate = float(table.values(metric, table.counts[None, :])[0])
@@ -194,7 +200,7 @@ def _summary(
     size = float(totals @ np.abs(deviations))
     still = size <= n_units * _TIE
     squares = 0.0 if still else float(totals @ deviations**2)
-    together = table.rows_together(members, still=still)
+    together = table.rows_together(members, still=still) if still or unseen_groups else 1.0
     effect, variance = table.worst(metric)
     return Resampled(
         estimate=estimate,

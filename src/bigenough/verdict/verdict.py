@@ -152,7 +152,8 @@ class RowsNeeded:
         total: certify rows in all; None when more than ten million would be needed.
         more: rows on top of today's.
         power: the chance of success with that many.
-        assumed_difference: the true difference that is assumed: the observed one, but none above 0 against a candidate.
+        assumed_difference: the true difference that is assumed: the observed one, but none above 0 against a candidate
+            where there is a margin.
         assumed_discordance: the share of discordant rows that is assumed: the observed one; None for a bar or a
             bootstrap.
         if_equal_more: rows on top of today's if candidate and reference were truly equal; None for a bar.

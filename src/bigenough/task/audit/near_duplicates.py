@@ -91,7 +91,7 @@ def near_pairs(
         candidates = sorted(index.query(signature))
         for other in candidates[:_CROWDED]:
             alike = jaccard(grams, shingles(keys[other]))
-            if alike >= SIMILARITY and max(len(keys[place]), len(keys[other])) > _MAX_CHARS:
+            if alike >= SIMILARITY and min(len(keys[place]), len(keys[other])) > _MAX_CHARS:
                 # long texts may share a head alone, as letters and contracts do
                 alike = min(alike, jaccard(_tail(keys[place]), _tail(keys[other])))
             if alike >= SIMILARITY:

@@ -306,7 +306,8 @@ def _evidence(verdict: Json, name: str, stated: Json, rows: Rows, classes: Seque
         if metric == "accuracy" and rows.groups is None:
             low, high = wilson(int((gold == predicted).sum()), len(gold), 0.95)
         else:
-            low, high = resamples(metric, gold, [predicted], rows.groups, seed, times).bounds(0.025)
+            drawn = resamples(metric, gold, [predicted], rows.groups, seed, times, unseen_groups=False)
+            low, high = drawn.bounds(0.025)
         found[metric] = (value, max(0.0, low), min(1.0, high))
     if probability is not None:
         loss = -np.log(np.clip(probability[np.arange(len(gold)), gold], 1e-12, 1.0))

@@ -146,7 +146,14 @@ class Resamples:
 
 
 def resamples(
-    metric: str, gold: Codes, models: list[Codes], groups: Codes | None, seed: int, n_resamples: int
+    metric: str,
+    gold: Codes,
+    models: list[Codes],
+    groups: Codes | None,
+    seed: int,
+    n_resamples: int,
+    *,
+    unseen_groups: bool = True,
 ) -> Resamples:
     """Draw cells or groups in the published order and score each resample by itself."""
     k = int(max(gold.max(), *(m.max() for m in models))) + 1
@@ -185,7 +192,8 @@ def resamples(
     support = np.bincount(gold)[np.bincount(gold) > 0] if metric != "accuracy" else np.array([len(gold)])
     together = 1.0
     if groups is not None:
-        together = float(rows_of_unit.max()) if still else float((rows_of_unit**2).sum()) / len(gold)
+        kish = float((rows_of_unit**2).sum()) / len(gold) if unseen_groups else 1.0
+        together = float(rows_of_unit.max()) if still else kish
     return Resamples(
         estimate=value(gold, models, np.ones(len(gold))),
         values=values,
