@@ -141,19 +141,13 @@ def test_climbing_stops_at_the_first_rung_over_the_bar(diagnoses: pl.DataFrame, 
     assert study.verdict.comparisons[0].level == pytest.approx(0.05 / 4)
 
 
-def test_climbing_towards_a_rung_never_tests_a_larger_one(diagnoses: pl.DataFrame, tmp_path: Path):
-    study = fit_small(diagnoses, tmp_path / "study", search="up", against="linear", rungs=CORE)
-    assert [each.candidate for each in study.verdict.comparisons] == ["majority"]
-    assert study.verdict.winner == "linear"
-    assert {each.candidate for each in study.verdict.left_out} == {"static", "frozen"}
-
-
-def test_climbing_towards_a_rung_goes_on_until_all_below_it_are_tested(diagnoses: pl.DataFrame, tmp_path: Path):
-    """The rungs above the reference, which nobody tests, do not stand for any of those below."""
+def test_climbing_towards_a_rung_tests_all_below_it_and_none_above(diagnoses: pl.DataFrame, tmp_path: Path):
+    """The rungs above the reference do not stand for any of those below, though one of them is shown worse."""
     study = fit_small(diagnoses, tmp_path / "study", search="up", against="static", rungs=CORE, margin=10.0)
     first, second = study.verdict.comparisons
     assert (first.candidate, first.shown_worse) == ("majority", True)
     assert second.candidate == "linear"
+    assert "frozen" in {each.candidate for each in study.verdict.left_out}
 
 
 def test_another_version_of_a_rung_after_a_kill_does_not_confuse_the_study(
@@ -248,16 +242,15 @@ def test_what_nobody_tests_cannot_end_a_study_once_certify_is_open(
     from bigenough import evidence
 
     def refuses_odd_texts(candidate, examples, *, threads):
-        if candidate.name == "frozen":
+        if candidate.name == "linear":
             raise RuntimeError("an odd text")
         return whole(candidate, examples, threads=threads)
 
     whole = evidence.certify
     monkeypatch.setattr(evidence, "certify", refuses_odd_texts)
-    rungs = ("majority", "linear", "frozen")
-    study = fit_small(diagnoses, tmp_path / "study", rungs=rungs, against="linear", progress=told)
-    assert [each.candidate for each in study.verdict.comparisons] == ["majority"]
-    assert any("frozen has no figures on certify (RuntimeError: an odd text)" in note for note in told.notes)
+    study = fit_small(diagnoses, tmp_path / "study", against="majority", progress=told)
+    assert not study.verdict.comparisons
+    assert any("linear has no figures on certify (RuntimeError: an odd text)" in note for note in told.notes)
     assert "not opened" in outcome_table(study)
     assert all(check.agree for check in verify(study.path))
 

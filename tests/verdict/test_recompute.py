@@ -196,7 +196,6 @@ def test_the_size_at_no_margin_is_known_for_every_n(n: int) -> None:
     [
         (1, Bar(0.99), 0.0, "down"),
         (0, Bar(0.99), 0.0, "up"),
-        (0, "itself", 0.005, "down"),
         (0, "itself", 0.01, "up"),
         (1, "itself", 0.0, "down"),
     ],
