@@ -34,6 +34,8 @@ MOST_ROWS = 10_000_000
 """Above this many rows a search gives up: nobody will label them."""
 
 _EXACT_UP_TO = 200_000
+_TOOTH = 0.005
+"""How far the power of some rows may stand below that of a few rows less, since counts are whole."""
 
 
 class PowerRow(NamedTuple):
@@ -79,7 +81,7 @@ def rows_needed(
 
     Power climbs in a fine saw-tooth since counts are whole; the answer is a point on its upward path, not the first
     tooth. The level that keeps alpha is that of the answer, to which it is found in two rounds; where that many rows do
-    not reach the power at theirs, a hundredth more are taken until some do.
+    not reach the power at theirs by more than a tooth, a hundredth more are taken until some do.
 
     >>> rows_needed(0.02, 0.10)
     1607
@@ -97,7 +99,7 @@ def rows_needed(
         if found is None:
             return None
         level = exact_level(found, margin, alpha)
-    while found is not None and _power_at(found, margin, discordance, level, difference) < power:
+    while found is not None and _power_at(found, margin, discordance, level, difference) < power - _TOOTH:
         more = found + max(1, found // 100)
         found = more if more <= MOST_ROWS else None
         level = exact_level(more, margin, alpha)
