@@ -71,8 +71,7 @@ class Encoder:
         out = np.empty((len(texts), self.dim), dtype=np.float32)
         for start in range(0, len(texts), WINDOW):
             window = texts[start : start + WINDOW]
-            # A text of no token at all (empty, and no special tokens) is read as the first one, as it is in training.
-            ids = [row or [0] for row in tokenised(self.tokenizer, window, self.max_length)]
+            ids = tokenised(self.tokenizer, window, self.max_length)
             for positions in equal_lengths([len(row) for row in ids], 1 if self.alone else BATCH_TOKENS):
                 out[start + positions] = self.run(np.array([ids[i] for i in positions], dtype=np.int32))
             say((start + len(window)) / len(texts))
@@ -93,7 +92,10 @@ def plain_tokenizer(tokenizer: Tokenizer, max_length: int | None) -> Tokenizer:
 
 
 def tokenised(tokenizer: Tokenizer, texts: Sequence[str], max_length: int, *, special: bool = True) -> list[list[int]]:
-    """The token ids of each text, of which only the first 32 × ``max_length`` characters are read."""
+    """The token ids of each text, of which only the first 32 × ``max_length`` characters are read.
+
+    With special tokens asked for, which not every tokenizer has, a text of no token at all is read as the first one.
+    """
     longest = CHARACTERS_PER_TOKEN * max_length
     cut = [text[:longest] if len(text) > longest else text for text in texts]
     try:
@@ -102,7 +104,8 @@ def tokenised(tokenizer: Tokenizer, texts: Sequence[str], max_length: int, *, sp
         # A half of a surrogate pair is no text; it reads as "?".
         cut = [text.encode("utf-8", "replace").decode() for text in cut]
         encodings = tokenizer.encode_batch_fast(cut, add_special_tokens=special)
-    return [encoding.ids for encoding in encodings]
+    nothing = [0] if special else []
+    return [encoding.ids or nothing for encoding in encodings]
 
 
 def token_rows(

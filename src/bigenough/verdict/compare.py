@@ -220,9 +220,9 @@ def missing_rows(question: Question, figures: Figures, level: float) -> RowsNeed
 
     It assumes that the truth is what was observed: the same discordance or spread, and the same difference, except that
     a nominee that looks better than a candidate reference is taken as equal, unless the margin is 0, which equal models
-    never prove. A nominee that looks worse than the margin
-    is more likely to be shown worse, so that is what the rows are counted for. Where no closed test gives the power,
-    the normal formula n = spread² (z_alpha + z_power)² / distance² is used.
+    never prove. A nominee that looks worse than the margin is more likely to be shown worse, so that is what the rows
+    are counted for. Where no closed test gives the power, the normal formula
+    n = spread² (z_alpha + z_power)² / distance² is used.
     """
     capped = question.reference is not None and question.margin > 0
     assumed = min(figures.difference, 0.0) if capped else figures.difference

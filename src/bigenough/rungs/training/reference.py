@@ -71,7 +71,7 @@ def _vectors(prepared: PreparedEncoder, texts: Sequence[str], threads: int) -> N
     from bigenough.rungs.training.machine import borrowed
 
     config = prepared.arrays().config
-    ids = [row or [0] for row in tokenised(prepared.tokenizer, texts, prepared.max_length)]
+    ids = tokenised(prepared.tokenizer, texts, prepared.max_length)
     out = np.empty((len(texts), config.vector_width), dtype=np.float32)
     with borrowed(threads, 0):
         model = _loaded(prepared)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from bigenough.models.encoder import WINDOW, tokenised
+from bigenough.models.encoder import token_rows
 
 __all__ = ["Batch", "Rows", "class_weighted", "token_ids", "used_tokens"]
 
@@ -70,11 +70,7 @@ class Rows:
 
 def token_ids(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> list[Ids]:
     """The ids of each text, special tokens included; a text without any gets token 0."""
-    found: list[Ids] = []
-    for start in range(0, len(texts), WINDOW):
-        rows = tokenised(tokenizer, texts[start : start + WINDOW], max_length)
-        found += [np.array(row or [0], dtype=np.int32) for row in rows]
-    return found
+    return [np.array(row, dtype=np.int32) for row in token_rows(tokenizer, texts, max_length)]
 
 
 def used_tokens(*texts: Sequence[Ids]) -> NDArray[np.int64]:

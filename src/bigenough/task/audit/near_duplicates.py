@@ -2,10 +2,10 @@
 """Almost the same text twice, above all in certify and in fit: the leak that an exact comparison overlooks.
 
 Texts are compared as sets of character 4-grams of their keys (see ``duplicates``): of the first 2,000 characters, and
-where there are more, of the last 2,000 too. MinHash signatures with
-locality-sensitive hashing (Broder 1997; Indyk & Motwani 1998; datasketch) propose pairs, and the exact Jaccard
-similarity of the two sets confirms them, so that no reported pair is a false candidate. With 18 bands of 7 hashes a
-pair at similarity 0.8 is proposed with probability 1 − (1 − 0.8⁷)¹⁸ = 0.985, one at 0.9 with 0.9999.
+where there are more, of the last 2,000 too. MinHash signatures with locality-sensitive hashing (Broder 1997; Indyk &
+Motwani 1998; datasketch) propose pairs, and the exact Jaccard similarity of the two sets confirms them, so that no
+reported pair is a false candidate. With 18 bands of 7 hashes a pair at similarity 0.8 is proposed with probability
+1 − (1 − 0.8⁷)¹⁸ = 0.985, one at 0.9 with 0.9999.
 """
 
 from __future__ import annotations

@@ -206,7 +206,8 @@ def _beside(stated: Json, b: int, c: int, n: int, margin: float) -> Iterator[Che
 def _rows_needed(verdict: Json, stated: Json, rows: Rows, predicted: Codes, against: Codes | None) -> Check:
     """Rows by the normal formula; where the verdict used an exact power the two agree within a tenth and a few rows.
 
-    Few are 300, and as many as hold three of the rare rows that decide: whole counts step by one of them.
+    Few are 300; and where fewer than 30 of the rare rows that decide are expected, as many as hold three of them, since
+    counts of them are whole and no normal formula knows it.
     """
     needed, margin, n = stated["rows_needed"], verdict["margin"], stated["n"]
     capped = against is not None and margin > 0
@@ -234,7 +235,7 @@ def _rows_needed(verdict: Json, stated: Json, rows: Rows, predicted: Codes, agai
     right_aim = needed["purpose"] == ("prove" if prove else "show worse")
     if total is None:
         return Check(name, None, round(rough) if rough < 1e15 else None, right_aim and rough > 8e6)
-    few = 300 + 3 / rare
+    few = 300 + (3 / rare if rough * rare < 30 else 0)
     close = 0.9 * rough - few <= total <= 1.1 * rough + few or total == n + 1
     return Check(name, total, round(rough), right_aim and close and needed["more"] == total - n)
 
